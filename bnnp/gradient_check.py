@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TINY', 'STEPS', 'TOLERANCES', 'rel_error', 'eval_numerical_gradient', 'eval_numerical_gradient_array',
            'grad_check_sparse', 'complex_step_gradient', 'GradientReport', 'GradientError', 'check_gradient',
-           'check_projected', 'Ledger', 'ledger']
+           'check_projected', 'Ledger', 'ledger', 'error_message']
 
 # %% ../nbs/01_gradient_check.ipynb #4d91753c
 import warnings
@@ -291,3 +291,13 @@ def ledger(
         exact = ours.dtype == reference.dtype and ours.tobytes() == reference.tobytes()
         table.append((name, f'{size:.3g}', 'exact' if exact else f'{report.abs_error:.0e}'))
     return Ledger(tuple(table))
+
+# %% ../nbs/01_gradient_check.ipynb #8c1449af
+def error_message(
+    f: Callable, # what to call
+    *args, **kwargs, # with what
+) -> str: # type and text of the error it raises
+    "The error that `f(*args, **kwargs)` raises, as text. Raises `AssertionError` when there is none."
+    try: f(*args, **kwargs)
+    except Exception as e: return f'{type(e).__name__}: {e}'
+    raise AssertionError(f'{getattr(f, "__name__", f)} raised no error')

@@ -28,7 +28,11 @@ def run_notebook(path, flags):
         if not skip(cell): cell['outputs'] = []
     sys.path.insert(0, str(get_config().config_path))
     with working_directory(path.parent):
-        CaptureShell(path).run_all(nb, exc_stop=True, preproc=skip)
+        shell = CaptureShell(path)
+        for cell in nb.cells:
+            if skip(cell): continue
+            shell.cell(cell)
+            if shell.exc: sys.exit(f'{path.name}: this cell failed:\n\n{cell.source}\n\n{type(shell.exc).__name__}: {shell.exc}')
     clean_nb(nb)
     write_nb(nb, path)
 
