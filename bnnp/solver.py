@@ -265,7 +265,7 @@ from fastcore.basics import patch
 @patch
 def reset(self: Solver) -> None:
     "Forget all training; the model's parameters stay as they are."
-    self.step, self.seconds, self.optim_configs = 0, 0., {}
+    self.step, self.seconds, self.optim_configs, self.drawn = 0, 0., {}, None
     self.loss_history, self.train_acc_history, self.val_acc_history = [], [], []
     self.best_val_acc, self.best_epoch, self.best_state, self.last_state = -1., 0, None, None
 
@@ -300,7 +300,7 @@ def set_state(
 def train_step(self: Solver) -> float: # the loss
     "One batch, one update; a `FloatingPointError` when the loss is no longer finite."
     epoch, i = divmod(self.step, self.steps_per_epoch)
-    index = epoch_batches(len(self.data['X_train']), self.batch_size, self.seed, epoch)[i]
+    index = self.batches(epoch)[i]
     self.model.step = self.step
     with np.errstate(over='ignore', invalid='ignore'):
         loss, grads = self.model.loss(self.batch('train', index), self.data['y_train'][index])
@@ -310,6 +310,14 @@ def train_step(self: Solver) -> float: # the loss
     self.loss_history.append(float(loss))
     self.step += 1
     return loss
+
+# %% ../nbs/06_solver.ipynb #1344b006
+@patch
+def batches(self: Solver, epoch: int) -> np.ndarray: # (steps_per_epoch, batch_size) indices
+    "The epoch's batches, drawn once."
+    if self.drawn is None or self.drawn[0] != epoch:
+        self.drawn = epoch, epoch_batches(len(self.data['X_train']), self.batch_size, self.seed, epoch)
+    return self.drawn[1]
 
 # %% ../nbs/06_solver.ipynb #7050eac6
 @patch
@@ -370,9 +378,8 @@ def end_epoch(self: Solver) -> None:
     self.val_acc_history.append(val_acc)
     if val_acc > self.best_val_acc: self.best_val_acc, self.best_epoch, self.best_state = val_acc, epoch, get_state(self.model)
     self.report(epoch, train_acc, val_acc)
-    if epoch:
-        for config in self.optim_configs.values(): config['learning_rate'] *= self.lr_decay
-        self.save()
+    for config in self.optim_configs.values(): config['learning_rate'] *= self.lr_decay      # there are none before the first step
+    self.save()
 
 # %% ../nbs/06_solver.ipynb #082724c9
 @patch
@@ -407,7 +414,7 @@ def train(self: Solver) -> None:
     if self.last_state: set_state(self.model, self.last_state)              # going on after an earlier call
     self.started, total = time.perf_counter(), self.num_epochs * self.steps_per_epoch
     if self.checkpoint_name: remove_leftovers(self.checkpoint_name)
-    if not self.val_acc_history: self.end_epoch()
+    if not self.val_acc_history: self.begin()
     try:
         with stop_on_signal() as stop, self.progress() as bar:
             while self.step < total and not stop.is_set(): self.advance(bar)
@@ -418,6 +425,14 @@ def train(self: Solver) -> None:
     self.last_state = get_state(self.model)
     set_state(self.model, self.best_state)
     self.seconds, self.started = self.elapsed(), None
+
+# %% ../nbs/06_solver.ipynb #19349adb
+@patch
+def begin(self: Solver) -> None:
+    "Measure the untrained model; a `CheckpointError` if checkpoints of an earlier run are in the way."
+    if self.checkpoint_name and (old := checkpoints(self.checkpoint_name)):
+        raise CheckpointError(f'{old[-1]}: left by an earlier run; go on with it by resume(), or choose another checkpoint_name')
+    self.end_epoch()
 
 # %% ../nbs/06_solver.ipynb #b0826401
 @patch
