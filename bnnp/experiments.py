@@ -29,20 +29,20 @@ from .solver import CheckpointError, RunLog, RunRecord, Solver, checkpoints, rea
 class RunConfig:
     "All that decides the numbers of a run."
     hidden_dims: tuple = (100, 100, 100, 100, 100) # sizes of the hidden layers
-    normalization: str = None # batchnorm or layernorm after each hidden affine layer; none if not given
+    normalization: str = None # after each hidden affine layer; none if not given
     dropout: float = 0.0 # probability of dropping a hidden unit, in [0, 1)
     inverted: bool = False # scale dropout's survivors while training, as PyTorch does, not in test mode
     num_train: int = None # training pictures; all 49,000 if not given
     epochs: int = 10 # times through the training pictures
     batch_size: int = 100 # pictures in a step
-    optimizer: str = 'adam' # sgd, sgd_momentum, rmsprop or adam
+    optimizer: str = 'adam' # update rule
     lr: float = 1e-3 # learning rate
     lr_decay: float = 0.9 # the learning rate is multiplied by this after each epoch
     reg: float = 0.0 # L2 strength, on weights only
     weight_scale: float = None # standard deviation of the initial weights; sqrt(2/inputs) for each layer if not given
     seed: int = 0 # of weights, batches and dropout
-    dtype: str = 'float32' # float32 or float64
-    dataset: str = 'auto' # cifar10, shapes10, or auto: CIFAR-10 if it can be had
+    dtype: str = 'float32' # of parameters and computation
+    dataset: str = 'auto' # what to train on; auto is CIFAR-10 if it can be had, else shapes10, drawn on the spot
 
 # %% ../nbs/07_experiments.ipynb #fdb6e083
 def run_name(
@@ -145,9 +145,9 @@ def add_options(
     kinds = dict(hidden_dims=dict(type=int, nargs='+', metavar='N'), normalization=dict(choices=('batchnorm', 'layernorm')),
                  inverted=dict(action='store_true'), optimizer=dict(choices=tuple(RULES)), dtype=dict(choices=('float32', 'float64')),
                  dataset=dict(choices=('auto', 'cifar10', 'shapes10')), num_train=dict(type=int, metavar='N'), dropout=dict(type=float, metavar='P'),
-                 weight_scale=dict(type=float, metavar='S'))
+                 weight_scale=dict(type=float, metavar='X'))
     for f in fields(RunConfig):
-        kind = kinds.get(f.name) or dict(type=f.type, metavar=f.type.__name__[0].upper())
+        kind = kinds.get(f.name) or dict(type=f.type, metavar='N' if f.type is int else 'X')
         shown = '' if f.default is None or f.default is False else f" (default: {' '.join(map(str, f.default)) if f.name == 'hidden_dims' else f.default})"
         parser.add_argument(f'--{f.name}', default=f.default, help=f'{help[f.name]}{shown}', **kind)
 

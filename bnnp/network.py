@@ -78,12 +78,13 @@ def check_options(
     for name, ok in dict(hidden_dims=all(isinstance(d, (int, np.integer)) and d > 0 for d in net.hidden_dims),
                          input_dim=net.input_dim > 0, num_classes=net.num_classes > 0, reg=0 <= net.reg < math.inf,
                          weight_scale=net.weight_scale == 'he' or not isinstance(net.weight_scale, str) and 0 <= net.weight_scale < math.inf,
-                         dtype=net.dtype.kind in 'fc', normalization=net.normalization in (None, 'batchnorm', 'layernorm')).items():
+                         dtype=net.dtype.kind in 'fc', seed=0 <= net.seed < 2**128, normalization=net.normalization in (None, 'batchnorm', 'layernorm')).items():
         if not ok: raise ValueError(f'{name} must be {EXPECTED[name]}, got {getattr(net, name)!r}')
 
 # %% ../nbs/05_network.ipynb #d5c65637
 EXPECTED = dict(hidden_dims='positive integers', input_dim='a positive integer', num_classes='a positive integer', reg='a number >= 0',
-                weight_scale="a number >= 0 or 'he'", dtype='a floating-point type', normalization="None, 'batchnorm' or 'layernorm'")
+                weight_scale="a number >= 0 or 'he'", dtype='a floating-point type', seed='in [0, 2**128)',
+                normalization="None, 'batchnorm' or 'layernorm'")
 
 # %% ../nbs/05_network.ipynb #c4070b06
 class FullyConnectedNet:

@@ -8,7 +8,7 @@ __all__ = ['EVALUATION_STREAM', 'RunLog', 'finite', 'start_log', 'LogError', 'Ru
            'remove_leftovers', 'is_running', 'stop_on_signal', 'expect_data', 'Solver', 'get_state', 'set_state']
 
 # %% ../nbs/06_solver.ipynb #1822a391
-import json, math, os, signal, sys, tempfile, threading, time, warnings, zipfile
+import json, math, os, signal, sys, threading, time, warnings, zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,15 +124,15 @@ def save_checkpoint(
     "Write a checkpoint so that at no moment a part of one stands under its name."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'{path.stem}.{os.getpid()}.', suffix='.tmp')
+    temporary = path.with_name(f'{path.stem}.{os.getpid()}.{threading.get_ident()}.tmp')      # nobody else's
     try:
-        with open(handle, 'wb') as f:
+        with open(temporary, 'wb') as f:
             np.savez(f, meta=np.array(json.dumps(meta)), **{'/' + k: v for k, v in arrays.items()})
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
@@ -249,6 +249,7 @@ class Solver:
         expect_data(data, getattr(model, 'num_classes', None))
         for name, n in dict(batch_size=batch_size, num_epochs=num_epochs, print_every=print_every, log_every=log_every).items():
             if not isinstance(n, (int, np.integer)) or n < 1: raise ValueError(f'{name} must be a positive integer, got {n!r}')
+        if not 0 < lr_decay < math.inf: raise ValueError(f'lr_decay must be a positive number, got {lr_decay!r}')
         self.model, self.data, self.rule, self.optim_config = model, data, find_rule(update_rule), dict(optim_config or {})
         self.rule(np.zeros(1), np.zeros(1), dict(self.optim_config))        # bad settings fail here, not in the first step
         self.lr_decay, self.batch_size, self.num_epochs = lr_decay, batch_size, num_epochs

@@ -1,0 +1,95 @@
+"""Training that is killed and resumed ends with the same bits as training that was left alone."""
+import json, os, random, signal, subprocess, sys, time
+from pathlib import Path
+
+import pytest
+
+from bnnp.solver import checkpoints, load_checkpoint, read_log
+
+OPTIONS = ('--dataset shapes10 --num_train 1500 --hidden_dims 60 60 --use_batchnorm --dropout 0.3 --reg 0.001 '
+           '--epochs 6 --batch_size 50 --lr_decay 0.8 --seed 7 --threads 1').split()
+NAME = 'shapes10_2x60_batchnorm_dropout_0.3_num_train_1500_epochs_6_batch_size_50_lr_decay_0.8_reg_0.001_seed_7'
+
+
+def start(folder, *more):
+    "Start training in a folder of its own; the process, with its output readable."
+    command = [sys.executable, '-c', 'from bnnp.experiments import train_command; train_command()', *OPTIONS, *more]
+    return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')])})
+
+
+def finish(process):
+    "Wait for a process that should succeed; its output."
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def outcome(folder):
+    "All that must be equal: the last checkpoint's arrays and settings, and the log without its times."
+    arrays, meta = load_checkpoint(checkpoints(folder/'checkpoints'/NAME)[-1])
+    run = read_log(folder/'submission_logs'/f'{NAME}.jsonl')
+    timeless = lambda line: {k: v for k, v in line.items() if k != 'seconds'}
+    return ({k: a.tobytes() for k, a in arrays.items()}, timeless(meta),
+            *[[timeless(l) for l in lines] for lines in (run.train, run.epochs, [run.result])])
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('uninterrupted')
+    begun = time.monotonic()
+    finish(start(folder))
+    return outcome(folder), time.monotonic() - begun
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_killed_and_resumed_is_the_same_run(tmp_path, uninterrupted, seed):
+    expected, seconds = uninterrupted
+    rng = random.Random(seed)
+    kills = 0
+    for _ in range(4):
+        process = start(tmp_path, '--resume')
+        time.sleep(rng.uniform(0.4, 1) * seconds)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.communicate()
+    assert kills, 'every run was over before it could be killed'
+    finish(start(tmp_path, '--resume'))
+    assert [p.name for p in (tmp_path/'submission_logs').iterdir()] == [f'{NAME}.jsonl']
+    assert outcome(tmp_path) == expected
+    assert not list((tmp_path/'checkpoints').glob('*.tmp'))
+
+
+def test_ctrl_c_saves_and_ends(tmp_path, uninterrupted):
+    process = start(tmp_path)
+    log = tmp_path/'submission_logs'/f'{NAME}.jsonl'
+    while not log.exists() or b'"epoch": 1,' not in log.read_bytes(): time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and 'stopped after step' in out and 'Traceback' not in err, (out, err)
+    assert json.loads(log.read_text().splitlines()[-1])['kind'] == 'stopped'
+    finish(start(tmp_path, '--resume'))
+    assert outcome(tmp_path) == uninterrupted[0]
+
+
+def test_running_twice_keeps_both(tmp_path):
+    for _ in range(2): finish(start(tmp_path, '--epochs', '1'))
+    assert len(list((tmp_path/'submission_logs').iterdir())) == 2
+
+
+@pytest.mark.parametrize('options, word', [
+    (['--dropout', '1.5'], 'got 1.5'), (['--optimizer', 'adma'], 'adma'), (['--hidden_dims', '0'], 'hidden_dims'), (['--batch_size', '0'], 'batch_size'),
+    (['--num_train', '0'], 'num_train'), (['--seed', '-1'], 'seed'), (['--threads', '0'], 'threads'), (['--nonsense'], '--nonsense')])
+def test_wrong_options_are_one_clear_line(tmp_path, options, word):
+    process = start(tmp_path, *options)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (1, 2) and word in err.splitlines()[-1] and 'Traceback' not in err, err
+    assert not (tmp_path/'submission_logs').exists()
+
+
+def test_a_log_folder_that_is_a_file(tmp_path):
+    (tmp_path/'taken').write_text('mine')
+    _, err = (process := start(tmp_path, '--log_dir', 'taken')).communicate(timeout=60)
+    assert process.returncode == 1 and 'taken' in err and 'Traceback' not in err
+    assert (tmp_path/'taken').read_text() == 'mine'
