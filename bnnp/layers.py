@@ -340,9 +340,12 @@ def dropout_mask(
     step: int = 0, # number of the training step
 ) -> np.ndarray: # bool, True for units that are kept
     "A dropout mask that is a pure function of seed, layer and step."
-    if seed is None: random = np.random.default_rng()
-    else: random = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, layer, step]))
-    return random.random(shape, dtype=np.float32) >= p
+    key = np.random.SeedSequence().entropy if seed is None else seed
+    bits = np.random.Philox(key=key, counter=[0, 0, layer, step])
+    word, size = (np.uint8, 1) if float(256 * p).is_integer() else (np.uint32, 4)
+    n = math.prod(shape)
+    random = bits.random_raw(-(-n * size // 8)).view(word)[:n].reshape(shape)
+    return random >= word(min(round(p * 256.0**size), 256**size - 1))
 
 # %% ../nbs/04_dropout.ipynb #429e4ecc
 def dropout_scale(
