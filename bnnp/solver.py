@@ -73,13 +73,17 @@ class RunRecord:
     header: dict # its first line
     train: list = field(default_factory=list) # lines with step, epoch and loss
     epochs: list = field(default_factory=list) # lines with step, epoch, loss, train_acc, val_acc
+    stopped: dict = None # the line that says why it ended early; None if it did not, or was killed
     result: dict = None # the last line; None for a run that did not finish
 
     def add(self, line):
         kind = line['kind']
-        if kind == 'resume': self.train, self.epochs, self.result = ([l for l in ls if l['step'] <= line['step']] for ls in (self.train, self.epochs, []))
-        elif kind == 'result': self.result = line
-        elif kind in ('train', 'epoch'): (self.train if kind == 'train' else self.epochs).append(line)
+        if kind == 'resume':
+            self.train, self.epochs = ([l for l in lines if l['step'] <= line['step']] for lines in (self.train, self.epochs))
+            self.stopped = self.result = None
+        elif kind in ('stopped', 'result'): setattr(self, kind, line)
+        elif kind == 'train': self.train.append(line)
+        elif kind == 'epoch': self.epochs.append(line)
 
 # %% ../nbs/06_solver.ipynb #135ebd98
 def parse_line(
