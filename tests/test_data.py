@@ -2,7 +2,8 @@
 
 Every server is on 127.0.0.1 and every archive is 75 kB of noise with a manifest of its own.
 """
-import gzip, hashlib, http.server, io, json, os, pickle, signal, socket, subprocess, sys, tarfile, textwrap, threading, time
+import gzip, hashlib, http.server, io, json, os, pickle, signal, socket, subprocess, sys, tarfile, textwrap, threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from bnnp import data
-from bnnp.data import BINARY_VERSION, DataError, Manifest, PYTHON_VERSION, Patience, load_cifar10, read_python_batch
+from bnnp.data import DataError, Manifest, PYTHON_VERSION, Patience, load_cifar10, read_python_batch
 
 ROWS = 4
 rng = np.random.default_rng(0)
@@ -31,7 +32,8 @@ def python_batch(labels, pixels):
         pixels.tobytes(), b'tbu.'])
 
 
-FILES = {name: python_batch(y[i:i + ROWS], X[i:i + ROWS]) for i, name in zip(range(0, 6 * ROWS, ROWS), PYTHON_VERSION.files)}
+STARTS = range(0, 6 * ROWS, ROWS)
+FILES = {name: python_batch(y[i:i + ROWS], X[i:i + ROWS]) for i, name in zip(STARTS, PYTHON_VERSION.files)}
 META = {'batches.meta': b'\x80\x02}q\x01.'}
 
 
@@ -58,12 +60,15 @@ def manifest(raw, files=FILES):
                     md5(files), 'content', md5(META), rows=ROWS)
 
 
-def members(files=FILES): return [member(f'{PYTHON_VERSION.folder}/{name}', content) for name, content in {**files, **META}.items()]
+def members():
+    "What a good archive holds."
+    return [member(f'{PYTHON_VERSION.folder}/{name}', content) for name, content in {**FILES, **META}.items()]
 
 
 GOOD = archive(members())
 FAKE = manifest(GOOD)
-BODIES = {'good': GOOD, 'wrong': GOOD[:2] + bytes(len(GOOD) - 2), 'html': b'<html>not here</html>'.ljust(len(GOOD)), 'short': GOOD[:-9]}
+BODIES = {'good': GOOD, 'wrong': GOOD[:2] + bytes(len(GOOD) - 2), 'short': GOOD[:-9],
+          'html': b'<html>not here</html>'.ljust(len(GOOD))}
 
 
 # a server for each way to misbehave: the address is /HOW/anything
@@ -183,8 +188,8 @@ def test_download_leaves_only_the_folder_and_asks_once(site, tmp_path):
     assert site.asked == []
 
 
-@pytest.mark.parametrize('bad', ['wrong', 'html', 'short', 'loop', 'missing', 'nothing', 'garbage', 'mute', 'stall', 'endless',
-                                 'cut_norange', 'slow10'])
+@pytest.mark.parametrize('bad', ['wrong', 'html', 'short', 'loop', 'missing', 'nothing', 'garbage', 'mute', 'stall',
+                                 'endless', 'cut_norange', 'slow10'])
 def test_a_bad_mirror_gives_way_to_a_good_one(site, tmp_path, bad, monkeypatch):
     ask = data._ask
     def bad_first(url, *rest): # the bad mirror is the first to answer
@@ -199,8 +204,9 @@ def test_a_bad_mirror_gives_way_to_a_good_one(site, tmp_path, bad, monkeypatch):
 
 
 @pytest.mark.parametrize('bad, reason', [
-    ('html', 'no gzip archive'), ('short', 'bytes, not'), ('loop', 'redirect'), ('missing', 'Gone fishing'), ('wrong', 'SHA-256'),
-    ('nothing', 'connection broke'), ('garbage', '127.0.0.1'), ('mute', '127.0.0.1'), ('otherrange', 'another file'),
+    ('html', 'no gzip archive'), ('short', 'bytes, not'), ('loop', 'redirect'), ('missing', 'Gone fishing'),
+    ('wrong', 'SHA-256'), ('nothing', 'connection broke'),
+    ('garbage', '127.0.0.1'), ('mute', '127.0.0.1'), ('otherrange', 'another file'),
     ('endless', 'more than')])
 def test_when_no_mirror_is_good_the_error_names_the_reason_and_the_way_out(site, tmp_path, bad, reason):
     text = complaint(get, site, tmp_path/'d', bad, patience=Patience(connect=.6, stall=.3))
@@ -255,7 +261,8 @@ def test_no_network_is_known_in_time_even_if_the_name_service_hangs(tmp_path, mo
 def test_no_network_at_all(tmp_path, monkeypatch):
     def fail(*args, **kwargs): raise socket.gaierror(-2, 'Name or service not known')
     monkeypatch.setattr(socket, 'getaddrinfo', fail)
-    for name in ('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY'): monkeypatch.delenv(name, raising=False)
+    for name in ('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY'):
+        monkeypatch.delenv(name, raising=False)
     text = complaint(load_cifar10, tmp_path/'d', manifests=(FAKE,))
     assert text.count('Name or service not known') == len(data.MIRRORS)
     assert names(tmp_path/'d') == []
@@ -267,8 +274,8 @@ SCRIPT = """
     import functools, sys
     sys.path.insert(0, {tests!r})
     from bnnp import data
-    from test_data import FAKE, QUICK
-    data.load_cifar10 = functools.partial(data.load_cifar10, manifests=(FAKE,), mirrors=[{url!r}], patience=data.Patience())
+    from test_data import FAKE
+    data.load_cifar10 = functools.partial(data.load_cifar10, manifests=(FAKE,), mirrors=[{url!r}])
     {before}
     sys.exit(data.data_command(['--data_dir', {place!r}]))
 """
@@ -276,7 +283,8 @@ SCRIPT = """
 
 def spawn(site, how, place, before=''):
     "`bnnp_data` in a process of its own."
-    code = textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent), url=urls(site, how)[0], place=str(place), before=before)
+    code = textwrap.dedent(SCRIPT)
+    code = code.format(tests=str(Path(__file__).parent), url=urls(site, how)[0], place=str(place), before=before)
     return subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -360,7 +368,8 @@ def test_a_damaged_memory_of_checks_does_no_harm(tmp_path, text):
 
 @pytest.mark.skipif(os.name == 'nt', reason='no limit on file sizes on Windows')
 def test_a_full_disk_keeps_the_part(site, tmp_path):
-    process = spawn(site, 'good', tmp_path, 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))')
+    limit = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))'
+    process = spawn(site, 'good', tmp_path, limit)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 1 and 'cannot be written: File too large' in err and 'Traceback' not in err
     assert (tmp_path/f'{FAKE.archive}.part').read_bytes() == GOOD[:50_000]
@@ -432,7 +441,7 @@ def test_an_expected_member_that_is_something_else(site, tmp_path, member, reaso
     assert not (tmp_path/'d'/m.folder).exists()
 
 
-@pytest.mark.parametrize('raw', [GOOD[:-20], GOOD[:5000], b'\x1f\x8b' + bytes(1000), gzip.compress(b'no tar' * 200), b''],
+@pytest.mark.parametrize('raw', [GOOD[:-20], GOOD[:5000], b'\x1f\x8b' + bytes(999), gzip.compress(b'no tar' * 99), b''],
                          ids=['short', 'shorter', 'no deflate', 'no tar', 'empty'])
 def test_archives_that_break_off_inside(tmp_path, raw):
     m = manifest(raw)
@@ -505,8 +514,9 @@ def test_memory_stays_bounded_by_the_file():
     tracemalloc.stop()
 
 
-OPCODES = [b'}', b']', b'(', b'N', b'\x89', b'K\x01', b'M\x04\x00', b'J\xff\xff\xff\xff', b'U\x06labels', b'U\x04data', b'q\x01', b't',
-           b'e', b'u', b'\x85', b'\x86', b'\x87', b'R', b'b', b'.', b'cnumpy\ndtype\n', b'cnumpy\nndarray\n', b'0', b'h\x00', b'c']
+OPCODES = [b'}', b']', b'(', b'N', b'\x89', b'K\x01', b'M\x04\x00', b'J\xff\xff\xff\xff', b'U\x06labels', b'U\x04data',
+           b'q\x01', b't', b'e', b'u', b'\x85', b'\x86', b'\x87', b'R', b'b', b'.', b'cnumpy\ndtype\n',
+           b'cnumpy\nndarray\n', b'0', b'h\x00', b'c']
 
 
 @settings(max_examples=500, deadline=None)
