@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 from fastcore.docments import docments
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 # %% ../nbs/07_experiments.ipynb #3956fbed
 import bnnp
 from .data import DataError, get_data
+from .fast import available_threads
 from .network import FullyConnectedNet
 from .optim import RULES
 from .solver import CheckpointError, RunLog, RunRecord, Solver, checkpoints, read_log, start_log
@@ -84,7 +85,7 @@ def header(
         config=asdict(config), seed=config.seed,
         dataset=dict(name=data['name'], checksum=data['checksum'], num_train=len(data['X_train']), num_val=len(data['X_val'])),
         versions=dict(bnnp=bnnp.__version__, numpy=np.__version__, python=platform.python_version()),
-        threads=max([lib['num_threads'] for lib in threadpool_info()], default=1),
+        threads=available_threads(),
         started=time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()))
 
 # %% ../nbs/07_experiments.ipynb #aea906c1

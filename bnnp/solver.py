@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 
 # %% ../nbs/06_solver.ipynb #043afc2d
 from .data import epoch_batches, take_batch
-from .network import Params
+from .fast import IN_PLACE, FastStep, available_threads
+from .network import FullyConnectedNet, Params
 from .optim import update_rule as find_rule
 
 # %% ../nbs/06_solver.ipynb #3261c642
@@ -260,7 +261,7 @@ class Solver:
         self.num_train_samples, self.num_val_samples = num_train_samples, num_val_samples
         self.checkpoint_name, self.print_every, self.verbose = checkpoint_name, print_every, verbose
         self.seed = seed if seed is not None else getattr(model, 'seed', 0)
-        self.log, self.log_every = log, log_every
+        self.log, self.log_every, self.threads = log, log_every, available_threads()
         self.reset()
 
 # %% ../nbs/06_solver.ipynb #c2b7d63f
@@ -270,7 +271,8 @@ from fastcore.basics import patch
 @patch
 def reset(self: Solver) -> None:
     "Forget all training; the model's parameters stay as they are."
-    self.step, self.seconds, self.optim_configs, self.drawn = 0, 0., {}, None
+    self.step, self.seconds, self.optim_configs = 0, 0., {}
+    self.drawn = self.fast = None
     self.loss_history, self.train_acc_history, self.val_acc_history = [], [], []
     self.best_val_acc, self.best_epoch, self.best_state, self.last_state = -1., 0, None, None
 
@@ -308,7 +310,7 @@ def train_step(self: Solver) -> float: # the loss
     index = self.batches(epoch)[i]
     self.model.step = self.step
     with np.errstate(over='ignore', invalid='ignore'):
-        loss, grads = self.model.loss(self.batch('train', index), self.data['y_train'][index])
+        loss, grads = self.gradients(self.batch('train', index), self.data['y_train'][index])
     if not np.isfinite(loss): raise FloatingPointError(
         f'the loss is {loss} at step {self.step} (epoch {epoch + 1}): try a learning rate below {self.learning_rate:.3g}, or smaller initial weights')
     self.update(grads)
@@ -336,16 +338,28 @@ def batch(self: Solver,
 
 # %% ../nbs/06_solver.ipynb #573a6db6
 @patch
+def gradients(self: Solver,
+    X: np.ndarray, # (N, D)
+    y: np.ndarray, # (N,)
+) -> tuple: # the loss, and gradients by name, which the next call may overwrite
+    "Loss and gradients of the model."
+    if not isinstance(self.model, FullyConnectedNet): return self.model.loss(X, y)
+    if self.fast is None or self.fast.N != len(X): self.fast = FastStep(self.model, len(X))
+    return self.fast.loss(X, y), self.fast.grads
+
+# %% ../nbs/06_solver.ipynb #85daf2ab
+@patch
 def update(self: Solver,
     grads: dict, # gradients by name
 ) -> None:
     "Apply the rule: once to all parameters if they are views of one vector, else to each."
-    params = self.model.params
-    if isinstance(params, Params) and isinstance(grads, Params): pairs = {'all': (params.flat, grads.flat)}
-    else: pairs = {k: (params[k], grads[k]) for k in params}
+    params, configs = self.model.params, self.optim_configs
+    whole = isinstance(params, Params) and isinstance(grads, Params)
+    pairs = {'all': (params.flat, grads.flat)} if whole else {k: (params[k], grads[k]) for k in params}
     for name, (w, dw) in pairs.items():
-        config = self.optim_configs.get(name) or dict(self.optim_config)
-        w[...], self.optim_configs[name] = self.rule(w, dw, config)
+        config = configs.setdefault(name, dict(self.optim_config))
+        if whole and self.rule in IN_PLACE: IN_PLACE[self.rule](w, dw, config, self.threads)
+        else: w[...], configs[name] = self.rule(w, dw, config)
 
 # %% ../nbs/06_solver.ipynb #7a25e3e1
 @patch(as_prop=True)
