@@ -6,9 +6,9 @@ import pytest
 
 from bnnp.solver import checkpoints, load_checkpoint, read_log
 
-OPTIONS = ('--dataset shapes10 --num_train 1500 --hidden_dims 60 60 --use_batchnorm --dropout 0.3 --reg 0.001 '
-           '--epochs 6 --batch_size 50 --lr_decay 0.8 --seed 7 --threads 1').split()
-NAME = 'shapes10_2x60_batchnorm_dropout_0.3_num_train_1500_epochs_6_batch_size_50_lr_decay_0.8_reg_0.001_seed_7'
+OPTIONS = ('--dataset shapes10 --num_train 4000 --hidden_dims 150 150 --use_batchnorm --dropout 0.3 --reg 0.001 '
+           '--epochs 15 --batch_size 50 --lr_decay 0.8 --seed 7 --threads 1').split()
+NAME = 'shapes10_2x150_batchnorm_dropout_0.3_num_train_4000_epochs_15_batch_size_50_lr_decay_0.8_reg_0.001_seed_7'
 
 
 def start(folder, *more):
@@ -44,7 +44,7 @@ def uninterrupted(tmp_path_factory):
 def kill_at_random(process, log, rng):
     "SIGKILL a process some time after its log has grown by a random amount; False if it had ended by then."
     size = lambda: log.stat().st_size if log.exists() else 0
-    target = size() + rng.randrange(600)                       # an epoch's line has some 150 bytes
+    target = size() + rng.randrange(1500)                      # an epoch's line has some 150 bytes
     while size() < target and process.poll() is None: time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.05))
     alive = process.poll() is None
