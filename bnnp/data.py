@@ -240,7 +240,7 @@ def _places(
     "Where CIFAR-10 may be."
     if data_dir is not None: return [Path(data_dir).expanduser()]
     own = [Path(os.environ['BNNP_DATA']).expanduser()] if os.environ.get('BNNP_DATA') else []
-    return [*own, cache_dir(), Path('deeplearning')/'datasets']
+    return [*own, cache_dir(), Path('deeplearning')/'datasets', Path('cs231n')/'datasets']
 
 # %% ../nbs/00_data.ipynb #59decf78
 def _find(
@@ -412,10 +412,10 @@ def load_cifar10(
 # %% ../nbs/00_data.ipynb #4468bcc8
 def load_CIFAR10(
     root: str | os.PathLike, # the folder of batches, a folder that holds it, or an archive
-) -> tuple: # Xtr (50000, 32, 32, 3) uint8, ytr (50000,) int64, Xte (10000, 32, 32, 3), yte (10000,)
+) -> tuple: # Xtr (50000, 32, 32, 3) float32, ytr (50000,) int64, Xte (10000, 32, 32, 3), yte (10000,)
     "The course's loader: pictures with the colour last, as Matplotlib shows them. Raises `DataError`."
     data = load_cifar10(root, download=False)
-    Xtr, Xte = (data[k].transpose(0, 2, 3, 1) for k in ('X_train', 'X_test'))
+    Xtr, Xte = (data[k].transpose(0, 2, 3, 1).astype(np.float32, order='C') for k in ('X_train', 'X_test'))
     return Xtr, data['y_train'], Xte, data['y_test']
 
 # %% ../nbs/00_data.ipynb #6cebcfc8

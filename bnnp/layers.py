@@ -335,12 +335,12 @@ def layernorm_backward(
 def dropout_mask(
     shape: tuple, # of the activations
     p: float, # probability of dropping, in [0, 1)
-    seed: int = None, # key of the generator, in [0, 2**128); None for a new mask each time
+    seed: int = None, # key of the generator, in [0, 2**128); None draws one from NumPy's global generator
     layer: int = 0, # with `step`, the place in the generator's sequence
     step: int = 0, # number of the training step
 ) -> np.ndarray: # bool, True for units that are kept
     "A dropout mask that is a pure function of seed, layer and step."
-    key = np.random.SeedSequence().entropy if seed is None else seed
+    key = int(np.random.randint(2**31)) if seed is None else seed
     bits = np.random.Philox(key=key, counter=[0, 0, layer, step])
     word, size = (np.uint8, 1) if float(256 * p).is_integer() else (np.uint32, 4)
     n = math.prod(shape)
@@ -374,7 +374,8 @@ def dropout_forward(
 def expect_p(p: float # probability of dropping
             ) -> float: # the same
     "Raise a `ValueError` unless `p` is a number in [0, 1)."
-    if not isinstance(p, (int, float, np.number)) or not 0 <= p < 1: raise ValueError(f'dropout p must be in [0, 1), got {p!r}')
+    if not isinstance(p, (int, float, np.number)) or not 0 <= p < 1:
+        raise ValueError(f'dropout p must be in [0, 1), got {p!r}: it is the probability of dropping')
     return p
 
 # %% ../nbs/04_dropout.ipynb #efe074ef

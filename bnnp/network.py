@@ -7,7 +7,7 @@ __all__ = ['WEIGHT_STREAM', 'EXPECTED', 'Params', 'layer_shapes', 'initialize', 
            'hidden_forward', 'hidden_backward', 'as_batch', 'explain_not_finite']
 
 # %% ../nbs/05_network.ipynb #78d145f7
-import math
+import math, warnings
 
 import numpy as np
 
@@ -99,16 +99,21 @@ class FullyConnectedNet:
         reg: float = 0.0, # L2 strength: the loss gets `0.5 * reg * sum(W * W)`, weights only
         weight_scale=1e-2, # standard deviation of the initial weights, or 'he'
         dtype=np.float32, # of parameters and computation
-        seed: int = None, # of weights and dropout; None draws one, kept as `net.seed`
+        seed: int = None, # of weights and dropout; None draws one from NumPy's global generator, kept as `net.seed`
         normalization: str = None, # None, 'batchnorm' or 'layernorm'
         inverted: bool = False, # dropout that scales while training?
+        dropout_keep_ratio: float = None, # a course's newer spelling: probability of keeping a unit, in (0, 1], and inverted
     ):
+        if dropout_keep_ratio is not None:
+            if dropout or not 0 < dropout_keep_ratio <= 1:
+                raise ValueError(f'dropout_keep_ratio must be in (0, 1] and without dropout, got {dropout_keep_ratio!r} and dropout={dropout!r}')
+            dropout, inverted = 1 - dropout_keep_ratio, True
         self.hidden_dims, self.input_dim, self.num_classes = tuple(np.atleast_1d(hidden_dims).tolist()), input_dim, num_classes
         self.reg, self.weight_scale, self.dtype = reg, weight_scale, np.dtype(dtype)
         if use_batchnorm and normalization not in (None, 'batchnorm'):
             raise ValueError(f'use_batchnorm=True contradicts normalization={normalization!r}')
         self.normalization = 'batchnorm' if use_batchnorm else normalization
-        self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
+        self.seed = int(np.random.randint(2**31)) if seed is None else int(seed)
         self.step = 0                       # number of the training step: which dropout masks are drawn
         self.dropout_param = {'mode': 'train', 'p': dropout, 'seed': self.seed, 'inverted': inverted}
         check_options(self)
@@ -209,6 +214,17 @@ def backward(self: FullyConnectedNet,
 
 # %% ../nbs/05_network.ipynb #61f05ebf
 @patch
+def expect_new_step(self: FullyConnectedNet,
+    y: np.ndarray, # labels of a training batch
+) -> None:
+    "Warn when another batch comes at the same step: its dropout masks would be those of the batch before."
+    step, labels = getattr(self, 'seen', (None, None))
+    if step == self.step and not np.array_equal(labels, y):
+        warnings.warn('two batches at one step have the same dropout masks: in a loop of your own, add 1 to net.step after each update')
+    self.seen = self.step, np.array(y)
+
+# %% ../nbs/05_network.ipynb #ab519c03
+@patch
 def loss(self: FullyConnectedNet,
     X: np.ndarray, # (N, d_1, …, d_k)
     y: np.ndarray = None, # (N,) integer labels
@@ -216,6 +232,7 @@ def loss(self: FullyConnectedNet,
     "Scores, or loss and gradients; a `ValueError` for shapes, labels or a NaN in X."
     scores, caches = self.forward(X, 'test' if y is None else 'train')
     if y is None: return scores
+    if self.dropout_param['p']: self.expect_new_step(y)
     data_loss, dscores = softmax_loss(scores, y)
     if not np.isfinite(data_loss): explain_not_finite(X)
     weights = (w for name, w in self.params.items() if name.startswith('W'))

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
+
+with warnings.catch_warnings():
+    warnings.simplefilter('ignore')        # that Jupyter has no widgets: then the bar is text
+    from tqdm.auto import tqdm
 
 # %% ../nbs/06_solver.ipynb #043afc2d
 from .data import epoch_batches, take_batch
@@ -272,7 +275,7 @@ from fastcore.basics import patch
 def reset(self: Solver) -> None:
     "Forget all training; the model's parameters stay as they are."
     self.step, self.seconds, self.optim_configs = 0, 0., {}
-    self.drawn = self.fast = None
+    self.drawn = self.fast = self.memory = None
     self.loss_history, self.train_acc_history, self.val_acc_history = [], [], []
     self.best_val_acc, self.best_epoch, self.best_state, self.last_state = -1., 0, None, None
 
@@ -310,7 +313,7 @@ def train_step(self: Solver) -> float: # the loss
     index = self.batches(epoch)[i]
     self.model.step = self.step
     with np.errstate(over='ignore', invalid='ignore'):
-        loss, grads = self.gradients(self.batch('train', index), self.data['y_train'][index])
+        loss, grads = self.gradients(self.as_input(self.data['X_train'], index, self.memory), self.data['y_train'][index])
     if not np.isfinite(loss): raise FloatingPointError(
         f'the loss is {loss} at step {self.step} (epoch {epoch + 1}): try a learning rate below {self.learning_rate:.3g}, or smaller initial weights')
     self.update(grads)
@@ -328,13 +331,15 @@ def batches(self: Solver, epoch: int) -> np.ndarray: # (steps_per_epoch, batch_s
 
 # %% ../nbs/06_solver.ipynb #7050eac6
 @patch
-def batch(self: Solver,
-    part: str, # 'train' or 'val'
-    index: np.ndarray, # which examples
-) -> np.ndarray: # (n, D) in the model's dtype
-    "Examples as the model sees them: float, with mean and scale applied."
-    data, dtype = self.data, getattr(self.model, 'dtype', np.float32)
-    return take_batch(data[f'X_{part}'], index, data.get('mean'), data.get('scale'), dtype)
+def as_input(self: Solver,
+    X: np.ndarray, # examples, as in `data`
+    index: np.ndarray, # which of them
+    out: np.ndarray = None, # (n, D) memory for them
+) -> np.ndarray: # in the shape of X, in the model's dtype
+    "Examples as the model sees them: floating point, with mean and scale applied."
+    dtype = getattr(self.model, 'dtype', X.dtype if X.dtype.kind == 'f' else np.float32)
+    rows = take_batch(X, index, self.data.get('mean'), self.data.get('scale'), dtype, out)
+    return rows.reshape(len(rows), *X.shape[1:])
 
 # %% ../nbs/06_solver.ipynb #573a6db6
 @patch
@@ -344,7 +349,8 @@ def gradients(self: Solver,
 ) -> tuple: # the loss, and gradients by name, which the next call may overwrite
     "Loss and gradients of the model."
     if not isinstance(self.model, FullyConnectedNet): return self.model.loss(X, y)
-    if self.fast is None or self.fast.N != len(X): self.fast = FastStep(self.model, len(X))
+    if self.fast is None or self.fast.N != len(X):
+        self.fast, self.memory = FastStep(self.model, len(X)), np.empty((len(X), self.model.input_dim), self.model.dtype)
     return self.fast.loss(X, y), self.fast.grads
 
 # %% ../nbs/06_solver.ipynb #85daf2ab
@@ -380,9 +386,8 @@ def check_accuracy(self: Solver,
     index = np.arange(len(X))
     if num_samples is not None and num_samples < len(X):
         index = np.sort(np.random.default_rng([EVALUATION_STREAM, self.seed]).permutation(len(X))[:num_samples])
-    mean, scale, dtype = self.data.get('mean'), self.data.get('scale'), getattr(self.model, 'dtype', np.float32)
     chunks = [index[i:i + batch_size] for i in range(0, len(index), batch_size)]
-    right = sum(int((self.model.loss(take_batch(X, c, mean, scale, dtype)).argmax(axis=1) == y[c]).sum()) for c in chunks)
+    right = sum(int((self.model.loss(self.as_input(X, c)).argmax(axis=1) == y[c]).sum()) for c in chunks)
     return right / len(index)
 
 # %% ../nbs/06_solver.ipynb #d960b21e
@@ -429,7 +434,10 @@ def progress(self: Solver): # a context manager with `update`
 # %% ../nbs/06_solver.ipynb #aa855119
 @patch
 def train(self: Solver) -> None:
-    "Train up to `num_epochs`, then give the model its best parameters and statistics; Ctrl-C ends after the step, with all saved."
+    """Train up to `num_epochs`, then give the model its best parameters and statistics.
+
+    Ctrl-C ends it after the step, with all saved. A run that has ended goes on after `num_epochs` is raised.
+    Raises `FloatingPointError` when the loss is no longer finite; the model then has its best parameters, too."""
     if self.last_state: set_state(self.model, self.last_state)              # going on after an earlier call
     self.started, total = time.perf_counter(), self.num_epochs * self.steps_per_epoch
     if self.checkpoint_name: remove_leftovers(self.checkpoint_name)
@@ -439,6 +447,7 @@ def train(self: Solver) -> None:
             while self.step < total and not stop.is_set(): self.advance(bar)
     except FloatingPointError as e:
         self.stopped(str(e))
+        set_state(self.model, self.best_state)
         raise
     if self.step < total: self.stopped('interrupted')
     self.last_state = get_state(self.model)

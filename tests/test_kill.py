@@ -44,7 +44,7 @@ def uninterrupted(tmp_path_factory):
 def kill_at_random(process, log, rng):
     "SIGKILL a process some time after its log has grown by a random amount; False if it had ended by then."
     size = lambda: log.stat().st_size if log.exists() else 0
-    target = size() + rng.randrange(1500)                      # an epoch's line has some 150 bytes
+    target = size() + rng.randrange(700)                       # an epoch's line has some 150 bytes
     while size() < target and process.poll() is None: time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.05))
     alive = process.poll() is None
