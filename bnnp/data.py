@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['PYTHON_VERSION', 'BINARY_VERSION', 'MANIFESTS', 'CIFAR10_CLASSES', 'SHAPES10_CLASSES', 'MIRRORS', 'DataError',
            'Manifest', 'read_binary_batch', 'read_python_batch', 'cache_dir', 'load_cifar10', 'load_CIFAR10',
-           'get_CIFAR10_data', 'load_shapes10', 'get_data', 'epoch_batches', 'take_batch', 'Patience', 'data_command']
+           'get_CIFAR10_data', 'load_shapes10', 'get_data', 'epoch_batches', 'take_batch', 'Patience', 'try_lock',
+           'data_command']
 
 # %% ../nbs/00_data.ipynb #48b0d551
 import hashlib, json, os, re, sys, time
@@ -547,19 +548,19 @@ def _shapes10_splits(num_train, num_val, num_test):
                 classes=list(SHAPES10_CLASSES), name='shapes10', checksum=checksum)
 
 # %% ../nbs/00_data.ipynb #336f8306
-def _auto(data_dir, download):
+def _auto(download):
     "CIFAR-10 if it is there or can be downloaded, else None and a loud word on stderr."
-    reason = f'CIFAR-10 is not here; {_advice(_places(data_dir)[0])}'
-    with _named('CIFAR-10'): found = _locate(data_dir)
-    if found: return load_cifar10(data_dir, download=False)
+    reason = f'CIFAR-10 is not here; {_advice(_places()[0])}'
+    with _named('CIFAR-10'): found = _locate()
+    if found: return load_cifar10(download=False)
     try:
-        if download: return load_cifar10(data_dir)
+        if download: return load_cifar10()
     except DataError as error: reason = error
     print(f'\n*** bnnp: using the drawn pictures shapes10 INSTEAD OF CIFAR-10 ***\n*** {reason} ***\n', file=sys.stderr)
 
 # %% ../nbs/00_data.ipynb #fbad11a5
 def get_data(
-    dataset: str = 'auto', # 'cifar10', 'shapes10', or 'auto': cifar10 if it can be had, else shapes10
+    dataset: str = 'auto', # 'cifar10', 'shapes10', or 'auto': cifar10 if `data_dir` is given or it can be had, else shapes10
     num_train: int | None = None, # training pictures; None is all: 49,000, or 5,000 of shapes10
     data_dir: str | os.PathLike | None = None, # where CIFAR-10 is; None searches
     num_val: int = 1000, # validation pictures: the last of CIFAR-10's 50,000
@@ -571,8 +572,9 @@ def get_data(
     `mean` (3, 32, 32) float32 is the mean of `X_train`, and `scale` brings what is left to unit standard deviation."""
     if dataset not in ('auto', 'cifar10', 'shapes10'):
         raise ValueError(f"dataset must be 'auto', 'cifar10' or 'shapes10', got {dataset!r}")
-    loaded = _auto(data_dir, download) if dataset == 'auto' else None
-    if dataset == 'cifar10': loaded = load_cifar10(data_dir, download)
+    loaded = None
+    if dataset == 'auto' and data_dir is None: loaded = _auto(download)
+    elif dataset != 'shapes10': loaded = load_cifar10(data_dir, download)
     if loaded is None: loaded = _shapes10_splits(num_train, num_val, num_test)
     about = {k: loaded[k] for k in ('name', 'checksum', 'classes')}
     return _split(loaded, num_train, num_val, num_test) | about
@@ -779,7 +781,7 @@ def _reason(error):
     return ' '.join(text.split())[:100]
 
 # %% ../nbs/00_data.ipynb #52c97451
-def _try_lock(file) -> bool:
+def try_lock(file) -> bool:
     "Whether this process now holds the lock on `file`, or locks are unknown here."
     try:
         if sys.platform == 'win32':
@@ -808,7 +810,7 @@ def _locked(
     told = False
     while True:
         with open(path, 'ab') as file:
-            while not _try_lock(file):
+            while not try_lock(file):
                 if not told: print(f'another process is downloading to {path.parent}; waiting for it', file=sys.stderr)
                 told = True
                 time.sleep(.1)
@@ -886,7 +888,7 @@ def data_command(
     "Say where CIFAR-10 is, after checking every file; download it if it is nowhere."
     import argparse
     parser = argparse.ArgumentParser(prog='bnnp_data', description=data_command.__doc__)
-    parser.add_argument('--data_dir', help='folder or archive; default: BNNP_DATA, then the user\'s cache')
+    parser.add_argument('--data_dir', help='folder or archive; default: BNNP_DATA, the cache, then the folders of the courses')
     parser.add_argument('--no_download', action='store_true', help='only look')
     args = parser.parse_args(argv)
     try: data = load_cifar10(args.data_dir, not args.no_download)

@@ -13,8 +13,8 @@ import numpy as np
 
 # %% ../nbs/05_network.ipynb #51e65d51
 from .layers import (affine_forward, affine_input_gradient, affine_parameter_gradients, batchnorm_backward_alt, batchnorm_forward,
-                         dropout_backward, dropout_forward, expect_p, layernorm_backward, layernorm_forward,
-                         relu_backward, relu_forward, softmax_loss)
+                         dropout_backward, dropout_forward, expect_p, expect_shape, is_number, layernorm_backward,
+                         layernorm_forward, numeric, relu_backward, relu_forward, softmax_loss)
 
 # %% ../nbs/05_network.ipynb #1c2e39d5
 class Params(dict):
@@ -28,14 +28,25 @@ class Params(dict):
         ends = np.cumsum([math.prod(s) for s in shapes.values()])
         for (name, shape), part in zip(shapes.items(), np.split(flat, ends[:-1])): super().__setitem__(name, part.reshape(shape))
 
-    def __setitem__(self, name, value):
+    def fitting(self, name, value): # the value as an array that can be copied into place
         if name not in self: raise KeyError(f'no parameter {name!r}: there are {", ".join(self)}')
-        value = np.asarray(value)
-        if value.shape != self[name].shape: raise ValueError(f'{name} must have shape {self[name].shape}, got {value.shape}')
-        np.copyto(self[name], value, casting='same_kind')
+        value, mine = numeric(name, value), self[name]
+        expect_shape(name, value, mine.shape)
+        if not np.can_cast(value.dtype, mine.dtype, 'same_kind'): raise ValueError(f'{name} must be {mine.dtype}, got {value.dtype}')
+        return value
 
-    def update(self, other): # as for a dict, and as for assignment
-        for name, value in other.items(): self[name] = value
+    def __setitem__(self, name, value): self[name][...] = self.fitting(name, value)
+
+    def update(self, other): # all or nothing
+        fitting = {name: self.fitting(name, value) for name, value in other.items()}
+        for name, value in fitting.items(): self[name][...] = value
+
+    def __ior__(self, other):
+        self.update(other)
+        return self
+
+    def fixed(self, *_): raise TypeError('a net has the parameters it was made with: none can be added or removed')
+    __delitem__ = pop = popitem = clear = setdefault = fixed
 
     def zeros_like(self): # the same names, all zero, with a vector of their own
         return Params(self.shapes, np.zeros_like(self.flat))
@@ -75,10 +86,12 @@ def check_options(
 ) -> None:
     "Raise a `ValueError` about the first option that cannot be."
     expect_p(net.dropout_param['p'])
-    for name, ok in dict(hidden_dims=all(isinstance(d, (int, np.integer)) and d > 0 for d in net.hidden_dims),
-                         input_dim=net.input_dim > 0, num_classes=net.num_classes > 0, reg=0 <= net.reg < math.inf,
-                         weight_scale=net.weight_scale == 'he' or not isinstance(net.weight_scale, str) and 0 <= net.weight_scale < math.inf,
-                         dtype=net.dtype.kind in 'fc', seed=0 <= net.seed < 2**128, normalization=net.normalization in (None, 'batchnorm', 'layernorm')).items():
+    positive = lambda n: is_number(n) and n > 0 and n == int(n)
+    scale, size = net.weight_scale, lambda x: is_number(x) and 0 <= x < math.inf
+    for name, ok in dict(hidden_dims=all(map(positive, net.hidden_dims)), input_dim=positive(net.input_dim), num_classes=positive(net.num_classes),
+                         reg=size(net.reg), weight_scale=isinstance(scale, str) and scale == 'he' or size(scale), dtype=net.dtype.kind in 'fc',
+                         seed=isinstance(net.seed, (int, np.integer)) and 0 <= net.seed < 2**128,
+                         normalization=net.normalization in (None, 'batchnorm', 'layernorm')).items():
         if not ok: raise ValueError(f'{name} must be {EXPECTED[name]}, got {getattr(net, name)!r}')
 
 # %% ../nbs/05_network.ipynb #d5c65637
@@ -113,10 +126,11 @@ class FullyConnectedNet:
         if use_batchnorm and normalization not in (None, 'batchnorm'):
             raise ValueError(f'use_batchnorm=True contradicts normalization={normalization!r}')
         self.normalization = 'batchnorm' if use_batchnorm else normalization
-        self.seed = int(np.random.randint(2**31)) if seed is None else int(seed)
+        self.seed = int(np.random.randint(2**31)) if seed is None else seed
         self.step = 0                       # number of the training step: which dropout masks are drawn
         self.dropout_param = {'mode': 'train', 'p': dropout, 'seed': self.seed, 'inverted': inverted}
         check_options(self)
+        self.reg = float(reg)               # a NumPy float64 would turn float32 into float64
         dims = [input_dim, *self.hidden_dims, num_classes]
         self.num_layers = len(dims) - 1
         shapes = layer_shapes(dims, self.normalization is not None)
@@ -261,7 +275,7 @@ def load_state_dict(self: FullyConnectedNet,
     mine = self.state_dict()
     if state.keys() != mine.keys(): raise ValueError(f'the state must hold {", ".join(mine)}, got {", ".join(state)}')
     for name, a in mine.items():
-        if np.shape(state[name]) != a.shape: raise ValueError(f'{name} must have shape {a.shape}, got {np.shape(state[name])}')
+        if name not in self.params: expect_shape(name, numeric(name, state[name]), a.shape)
     self.params = {name: state[name] for name in self.params}
     for i, p in enumerate(self.bn_params, start=1):
         p.update({k: np.array(state[f'{k}{i}'], p[k].dtype) for k in ('running_mean', 'running_var')})

@@ -20,7 +20,7 @@ import numpy as np
 from cycler import cycler
 
 # %% ../nbs/06a_plots.ipynb #543fa137
-from .solver import LogError, RunRecord, read_log, sync_folder
+from .solver import LogError, RunRecord, read_log, say, sync_folder
 
 # %% ../nbs/06a_plots.ipynb #92f2f5c1
 GREY = '#808080'
@@ -508,10 +508,10 @@ def plot_command(
     runs = usable_runs(args.log_dir, 'python train.py' if Path(sys.argv[0]).name == 'plot_results.py' else 'bnnp_train')
     out = Path(args.out or Path(args.log_dir, 'curves'))
     if out.is_dir(): out = out/'curves'
-    print(table([HEADING, *map(run_row, runs, labels(runs))]))
+    say(table([HEADING, *map(run_row, runs, labels(runs))]))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')                          # no font has all letters
             paths = save_figure(plot_runs(runs, args.group_seeds or False), out)
     except OSError as e: sys.exit(f'error: cannot write {out}.png: {e.strerror or e}')
-    print('figure:', *paths)
+    say(' '.join(map(str, ['figure:', *paths])))

@@ -96,3 +96,33 @@ def test_a_log_folder_that_is_a_file(tmp_path):
     _, err = (process := start(tmp_path, '--log_dir', 'taken')).communicate(timeout=60)
     assert process.returncode == 1 and 'taken' in err and 'Traceback' not in err
     assert (tmp_path/'taken').read_text() == 'mine'
+
+
+def test_two_processes_cannot_be_at_one_run(tmp_path):
+    first = start(tmp_path, '--epochs', '500')
+    while not list((tmp_path).glob('checkpoints/*.npz')): time.sleep(0.01)
+    second = start(tmp_path, '--epochs', '500', '--resume')
+    _, err = second.communicate(timeout=60)
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
+    assert second.returncode == 1 and 'another process' in err
+
+
+def test_damaged_checkpoints(tmp_path, uninterrupted):
+    finish(start(tmp_path))
+    older, newest = checkpoints(tmp_path/'checkpoints'/NAME)
+    newest.write_bytes(newest.read_bytes()[:5000])
+    _, err = (process := start(tmp_path, '--resume')).communicate(timeout=60)
+    assert process.returncode == 0 and newest.name in err and outcome(tmp_path) == uninterrupted
+    for path in checkpoints(tmp_path/'checkpoints'/NAME): path.write_bytes(b'PK')
+    _, err = (process := start(tmp_path, '--resume')).communicate(timeout=60)
+    assert process.returncode == 1 and 'anew' in err.splitlines()[-1] and 'Traceback' not in err
+
+
+def test_nobody_listens(tmp_path, uninterrupted):
+    process = start(tmp_path)
+    process.stdout.close()                                      # the first line finds a broken pipe
+    process.stdout = None
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert outcome(tmp_path) == uninterrupted
