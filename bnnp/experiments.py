@@ -7,7 +7,11 @@ __all__ = ['TINY', 'RunConfig', 'run_name', 'build', 'header', 'is_unfinished', 
            'write_result', 'add_options', 'train_parser', 'parse_config', 'one_line_errors', 'train_command']
 
 # %% ../nbs/07_experiments.ipynb #0408819a
-import argparse, hashlib, os, platform, sys, time, warnings
+import os
+os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '19')
+
+# %% ../nbs/07_experiments.ipynb #050236d6
+import argparse, hashlib, platform, sys, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
