@@ -26,10 +26,10 @@ def numeric(
     array, # an array, or what NumPy can make one of
 ) -> np.ndarray: # the array
     "The argument as an array of numbers; a `ValueError` if it holds something else."
+    expected, given = f'{name} must be an array of numbers', type(array).__name__
     try: a = np.asarray(array)
-    except ValueError: raise ValueError(f'{name} must be an array of numbers, got a ragged {type(array).__name__}') from None
-    if a.dtype.kind not in 'fciub':
-        raise ValueError(f'{name} must be an array of numbers, got {type(array).__name__} with dtype {a.dtype}')
+    except ValueError: raise ValueError(f'{expected}, got a ragged {given}') from None
+    if a.dtype.kind not in 'fciub': raise ValueError(f'{expected}, got {given} with dtype {a.dtype}')
     return a
 
 # %% ../nbs/02_layers.ipynb #de7bb13e
@@ -49,9 +49,10 @@ def affine_forward(
     if w.ndim != 2: raise ValueError(f'w must have shape (D, M), got {w.shape}')
     if x.ndim < 1: raise ValueError(f'x must have shape (N, d_1, …, d_k), got {x.shape}')
     expect_shape('b', b, w.shape[1:])
-    x_rows = rows(x)
-    if x_rows.shape[1] != len(w):
-        raise ValueError(f'x of shape {x.shape} has D = {x_rows.shape[1]} numbers a row, but w of shape {w.shape} takes {len(w)}')
+    x_rows, D = rows(x), len(w)
+    if x_rows.shape[1] != D:
+        raise ValueError(f'x of shape {x.shape} has D = {x_rows.shape[1]} numbers a row, '
+                         f'but w of shape {w.shape} takes {D}')
     return x_rows @ w + b, (x, w, b)
 
 # %% ../nbs/02_layers.ipynb #9c4e0cf4
@@ -128,11 +129,10 @@ def softmax_loss(
     "Mean cross-entropy, @eq-softmax, and its gradient, @eq-softmax-backward; a `ValueError` names bad labels."
     x, y = numeric('scores', x), numeric('y', y)
     if x.ndim != 2 or 0 in x.shape: raise ValueError(f'scores must have shape (N, C) with N, C > 0, got {x.shape}')
-    if x.dtype.kind in 'iub': x = x.astype(float)        # the difference of unsigned integers would wrap around
-    N = len(x)
     expect_labels(y, *x.shape)
-    log_p = log_softmax(x)
-    right = np.arange(N), y
+    if x.dtype.kind in 'iub': x = x.astype(float)        # the difference of unsigned integers would wrap around
+    log_p, N = log_softmax(x), len(x)
+    right = np.arange(N), y                              # where the right class of each row is
     dx = np.exp(log_p)
     dx[right] -= 1
     return -log_p[right].mean(), dx / N
@@ -405,13 +405,14 @@ def dropout_scale(
 # %% ../nbs/04_dropout.ipynb #a986c800
 def dropout_forward(
     x: np.ndarray, # any shape
-    dropout_param: dict, # `p` in [0, 1), `mode` 'train' or 'test'; `inverted` False; `seed`, `layer`, `step` as for `dropout_mask`
+    dropout_param: dict, # `p`, `mode` 'train' or 'test', `inverted` False; for `dropout_mask` `seed`, `layer`, `step`
 ) -> tuple: # out in the shape of x, and the cache
     "Dropout [@srivastava2014dropout]; a `ValueError` names a bad mode or p."
     x, mode = numeric('x', x), expect_mode('dropout_param', dropout_param)
     p, mask, scale = expect_p(dropout_param.get('p')), None, dropout_scale(dropout_param)
     if mode == 'train' and p > 0:
-        mask = dropout_mask(x.shape, p, *(dropout_param.get(k, d) for k, d in (('seed', None), ('layer', 0), ('step', 0))))
+        place = [dropout_param.get(k, default) for k, default in (('seed', None), ('layer', 0), ('step', 0))]
+        mask = dropout_mask(x.shape, p, *place)
     return keep_only(x, mask) * scale, (mask, scale, x.shape)
 
 # %% ../nbs/04_dropout.ipynb #8a5be8ab

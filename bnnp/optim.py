@@ -10,7 +10,8 @@ import numpy as np
 
 # %% ../nbs/05a_optim.ipynb #5145bac8
 SHARE = (lambda x: 0 <= x < 1, 'in [0, 1)')
-RANGES = dict(learning_rate=(lambda x: 0 < x < np.inf, 'a positive number'), epsilon=(lambda x: 0 <= x < np.inf, 'a number >= 0'),
+RANGES = dict(learning_rate=(lambda x: 0 < x < np.inf, 'a positive number'),
+              epsilon=(lambda x: 0 <= x < np.inf, 'a number >= 0'),
               momentum=SHARE, decay_rate=SHARE, beta1=SHARE, beta2=SHARE)
 
 # %% ../nbs/05a_optim.ipynb #8c43a749
@@ -22,7 +23,7 @@ def with_defaults(
     config = {} if config is None else config
     for name, value in defaults.items():
         value = config.setdefault(name, value)
-        if isinstance(value, np.generic): config[name] = value = value.item()   # a NumPy float64 would turn float32 into float64
+        if isinstance(value, np.generic): config[name] = value = value.item()   # a float64 would make float32 float64
         if name in RANGES and not (isinstance(value, (int, float)) and RANGES[name][0](value)):
             raise ValueError(f'{name} must be {RANGES[name][1]}, got {value!r}')
     return config
@@ -35,7 +36,7 @@ def sgd(
 ) -> tuple: # next w, config
     "Stochastic gradient descent, @eq-sgd."
     config = with_defaults(config, learning_rate=1e-2)
-    return w - config['learning_rate'] * dw, config
+    return w - config['learning_rate'] * dw, config             # w - η g
 
 # %% ../nbs/05a_optim.ipynb #1f7b18cd
 def sgd_momentum(
@@ -45,8 +46,8 @@ def sgd_momentum(
 ) -> tuple: # next w, config
     "Gradient descent with momentum, @eq-momentum."
     config = with_defaults(config, learning_rate=1e-2, momentum=0.9, velocity=np.zeros_like(w))
-    config['velocity'] = config['momentum'] * config['velocity'] - config['learning_rate'] * dw
-    return w + config['velocity'], config
+    config['velocity'] = config['momentum'] * config['velocity'] - config['learning_rate'] * dw     # ρ v - η g
+    return w + config['velocity'], config                                                           # w + v
 
 # %% ../nbs/05a_optim.ipynb #74bc5422
 def rmsprop(
@@ -57,8 +58,9 @@ def rmsprop(
     "RMSProp, @eq-rmsprop."
     config = with_defaults(config, learning_rate=1e-2, decay_rate=0.99, epsilon=1e-8, cache=np.zeros_like(w))
     rho = config['decay_rate']
-    config['cache'] = rho * config['cache'] + (1 - rho) * dw**2
-    return w - config['learning_rate'] * dw / (np.sqrt(config['cache']) + config['epsilon']), config
+    config['cache'] = rho * config['cache'] + (1 - rho) * dw**2                                   # ρ c + (1-ρ) g²
+    step = config['learning_rate'] * dw / (np.sqrt(config['cache']) + config['epsilon'])          # η g / (√c + ε)
+    return w - step, config
 
 # %% ../nbs/05a_optim.ipynb #86658bb1
 def adam(
@@ -67,13 +69,16 @@ def adam(
     config: dict = None, # `learning_rate` 1e-3, `beta1` 0.9, `beta2` 0.999, `epsilon` 1e-8; `m`, `v`, `t` are kept here
 ) -> tuple: # next w, config
     "Adam [@kingma2015adam], @eq-adam-moments and @eq-adam."
-    config = with_defaults(config, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, m=np.zeros_like(w), v=np.zeros_like(w), t=0)
+    config = with_defaults(config, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8,
+                           m=np.zeros_like(w), v=np.zeros_like(w), t=0)
     beta1, beta2 = config['beta1'], config['beta2']
     config['t'] += 1
-    config['m'] = beta1 * config['m'] + (1 - beta1) * dw
-    config['v'] = beta2 * config['v'] + (1 - beta2) * dw**2
-    m_hat, v_hat = config['m'] / (1 - beta1**config['t']), config['v'] / (1 - beta2**config['t'])
-    return w - config['learning_rate'] * m_hat / (np.sqrt(v_hat) + config['epsilon']), config
+    config['m'] = beta1 * config['m'] + (1 - beta1) * dw                                          # β₁ m + (1-β₁) g
+    config['v'] = beta2 * config['v'] + (1 - beta2) * dw**2                                       # β₂ v + (1-β₂) g²
+    m_hat = config['m'] / (1 - beta1**config['t'])                                                # m / (1 - β₁ᵗ)
+    v_hat = config['v'] / (1 - beta2**config['t'])                                                # v / (1 - β₂ᵗ)
+    step = config['learning_rate'] * m_hat / (np.sqrt(v_hat) + config['epsilon'])                 # η m̂ / (√v̂ + ε)
+    return w - step, config
 
 # %% ../nbs/05a_optim.ipynb #6e5bc273
 RULES = {'sgd': sgd, 'sgd_momentum': sgd_momentum, 'rmsprop': rmsprop, 'adam': adam}
