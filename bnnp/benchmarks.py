@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHAPES', 'CONTENDERS', 'PEERS', 'Shape', 'parse_shape', 'random_batch', 'bnnp_net', 'textbook', 'bnnp_fast',
            'matmul_floor', 'torch_eager', 'torch_fused', 'jax_forward', 'jax_jit', 'sklearn_mlp', 'serve', 'start',
-           'compare', 'median_interval', 'rows', 'summary', 'bench_command']
+           'compare', 'median_interval', 'rows', 'summary', 'cores', 'bench_parser', 'bench_command']
 
 # %% ../nbs/08_benchmarks.ipynb #c0591334
 import argparse, math, os, subprocess, sys, time
@@ -142,7 +142,8 @@ def jax_jit(shape, threads):
     import jax, jax.numpy as jnp
     tree = jax.tree_util.tree_map
     net, (X, y) = bnnp_net(shape), map(jnp.asarray, random_batch(shape))
-    params = [{k: jnp.asarray(net.params[f'{k}{i}']) for k in ('W', 'b', 'gamma', 'beta') if f'{k}{i}' in net.params} for i in range(1, net.num_layers + 1)]
+    names = lambda i: [k for k in ('W', 'b', 'gamma', 'beta') if f'{k}{i}' in net.params]
+    params = [{k: jnp.asarray(net.params[f'{k}{i}']) for k in names(i)} for i in range(1, net.num_layers + 1)]
     stats = [[jnp.zeros(M), jnp.ones(M)] for M in shape.hidden]
     def loss(params, stats, key):
         scores, new = jax_forward(shape, params, stats, X, key)
@@ -156,7 +157,8 @@ def jax_jit(shape, threads):
         pick = lambda i: tree(lambda o: o[i], out, is_leaf=lambda o: isinstance(o, tuple))
         return pick(0), stats, pick(1), pick(2), t + 1, value
     train = jax.jit(train, donate_argnums=(0, 1, 2, 3))
-    state, key = [params, stats, tree(jnp.zeros_like, params), tree(jnp.zeros_like, params), jnp.float32(1)], jax.random.PRNGKey(0)
+    zeros = lambda: tree(jnp.zeros_like, params)
+    state, key = [params, stats, zeros(), zeros(), jnp.float32(1)], jax.random.PRNGKey(0)
     def step():
         *state[:], value = train(*state, key)
         return value.block_until_ready()
@@ -202,7 +204,8 @@ def start(
     env = {f'{lib}_NUM_THREADS': str(threads) for lib in ('OMP', 'OPENBLAS', 'MKL')}
     env['XLA_FLAGS'] = f'--xla_cpu_multi_thread_eigen={str(threads > 1).lower()} intra_op_parallelism_threads={threads}'
     command = [sys.executable, '-c', 'import sys; from bnnp.benchmarks import serve; serve(*sys.argv[1:])', name, shape, str(threads)]
-    return subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **env})
+    return subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, env={**os.environ, **env})
 
 # %% ../nbs/08_benchmarks.ipynb #ed5268ee
 def compare(
@@ -263,16 +266,29 @@ def summary(
     return [f'{name:14} {math.exp(np.mean(np.log(r))):.2f}' for name, best in asked.items() if (r := ratios(best))]
 
 # %% ../nbs/08_benchmarks.ipynb #87143968
+def cores() -> int:
+    "Processors that this process may use."
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+
+# %% ../nbs/08_benchmarks.ipynb #5a54e3bc
+def bench_parser() -> argparse.ArgumentParser:
+    "The command line of `bnnp_bench`."
+    parser = argparse.ArgumentParser(
+        prog='bnnp_bench', description='Time a training step (forward, backward, Adam; float32) beside its peers, in turn.')
+    parser.add_argument('--against', default='torch,jax,sklearn', help='peers, separated by commas (default: torch,jax,sklearn)')
+    parser.add_argument('--shapes', default='XS,S,M,L',
+                        help='separated by commas: XS, S, M, L, or such as 256x6:64:bn:0.25 (default: XS,S,M,L)')
+    parser.add_argument('--threads', type=int, default=cores(), help='for each contender (default: %(default)s)')
+    parser.add_argument('--rounds', type=int, default=20, help='turns that each takes (default: %(default)s)')
+    parser.add_argument('--seconds', type=float, default=0.2, help='that a turn lasts (default: %(default)s)')
+    return parser
+
+# %% ../nbs/08_benchmarks.ipynb #5255dd66
 def bench_command(
     argv: list = None, # words of the command line; None for those of the process
 ) -> None:
     "Compare a training step with peers on this machine, from the command line."
-    parser = argparse.ArgumentParser(prog='bnnp_bench', description='Time a training step (forward, backward, Adam; float32) beside its peers, in turn.')
-    parser.add_argument('--against', default='torch,jax,sklearn', help='peers, separated by commas (default: torch,jax,sklearn)')
-    parser.add_argument('--shapes', default='XS,S,M,L', help='shapes, separated by commas: XS, S, M, L, or such as 256x6:64:bn:0.25 (default: XS,S,M,L)')
-    parser.add_argument('--threads', type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(), help='for each contender (default: %(default)s)')
-    parser.add_argument('--rounds', type=int, default=20, help='turns that each takes (default: %(default)s)')
-    parser.add_argument('--seconds', type=float, default=0.2, help='that a turn lasts (default: %(default)s)')
+    parser = bench_parser()
     args = parser.parse_args(argv)
     peers = [p for p in args.against.split(',') if p]
     for p in peers:

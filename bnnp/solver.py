@@ -121,9 +121,9 @@ class RunRecord:
         if kind == 'train': self.train.append(line)
         elif kind == 'epoch': self.epochs.append(line)
         elif kind in ('stopped', 'result'): setattr(self, kind, line)
-        elif kind == 'resume': self.go_back(line['step'])
+        elif kind == 'resume': self._go_back(line['step'])
 
-    def go_back(self, step):
+    def _go_back(self, step):
         self.train = [line for line in self.train if line['step'] <= step]
         self.epochs = [line for line in self.epochs if line['step'] <= step]
         self.stopped = self.result = None
