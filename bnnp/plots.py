@@ -387,7 +387,7 @@ def add_legend(
 def plot_runs(
     runs: list, # of `RunRecord`, as `load_runs` returns them
     group_seeds=False, # draw runs that differ in the seed only as one? With a band: 'range' (or True) or 'interval'
-) -> 'Figure': # not pyplot's: it opens no window; a notebook shows it, `save_figure` writes it
+): # a Matplotlib figure, not pyplot's: it opens no window; a notebook shows it, `save_figure` writes it
     "Draw the curves of runs: loss, training and validation accuracy. Raises `ValueError` for no runs or another band."
     from matplotlib.figure import Figure
     band = 'range' if group_seeds is True else group_seeds or None

@@ -41,3 +41,15 @@ def test_outputs_are_clean(path):
             assert output['output_type'] != 'error', f'cell {i} stores an error'
             text = json.dumps({k: v for k, v in output.get('data', output).items() if k != 'image/png'})
             assert not re.search(r'/(home|root|Users|tmp|work)/', text), f'cell {i} stores a path of a machine'
+
+
+def test_everything_public_can_be_documented():
+    "The site asks nbdev for the documentation of each exported name."
+    import importlib, pkgutil
+    import bnnp
+    from nbdev.showdoc import show_doc
+    for module in pkgutil.iter_modules(bnnp.__path__):
+        if module.name.startswith('_'): continue
+        found = importlib.import_module(f'bnnp.{module.name}')
+        for name in found.__all__:
+            if callable(getattr(found, name)): assert show_doc(getattr(found, name))._repr_markdown_()
