@@ -47,7 +47,10 @@ def centre(
     x -= mu
     return ones @ x, np.einsum('nd,nd->d', x, x)
 
-# %% ../nbs/05b_fast.ipynb #126c085f
+# %% ../nbs/05b_fast.ipynb #06ff2748
+from fastcore.basics import patch
+
+# %% ../nbs/05b_fast.ipynb #b89ba16e
 class FastBatchNorm:
     "Batch normalization in place: `forward` centres its argument and keeps it for `backward`."
 
@@ -56,41 +59,45 @@ class FastBatchNorm:
         ones: np.ndarray, # (N,)
     ): self.rows, self.ones = rows, ones
 
-    def forward(self,
-        x: np.ndarray, # (N, D), centred in place
-        bias: np.ndarray, # (D,) of the layer before, for the running mean alone
-        gamma: np.ndarray, # (D,)
-        beta: np.ndarray, # (D,)
-        bn_param: dict, # as for `batchnorm_forward`
-        out: np.ndarray, # (N, D), filled
-    ):
-        N = len(x)
-        mu = self.ones @ x / N
-        parts = [centre(x[r], mu, self.ones[r]) for r in self.rows]
-        delta, square = (sum(p) / N for p in zip(*parts))
-        var = square - delta * delta
-        self.xc, self.delta, self.inv_std = x, delta, 1 / np.sqrt(var + expect_eps('bn_param', bn_param))
-        self.scale = gamma * self.inv_std
-        shift = beta - delta * self.scale
-        for r in self.rows: np.add(np.multiply(x[r], self.scale, out=out[r]), shift, out=out[r])
-        update_running_statistics(bn_param, mu + delta + bias, var, N)
+# %% ../nbs/05b_fast.ipynb #a982af23
+@patch
+def forward(self: FastBatchNorm,
+    x: np.ndarray, # (N, D), centred in place
+    bias: np.ndarray, # (D,) of the layer before, for the running mean alone
+    gamma: np.ndarray, # (D,)
+    beta: np.ndarray, # (D,)
+    bn_param: dict, # as for `batchnorm_forward`
+    out: np.ndarray, # (N, D), filled
+):
+    N = len(x)
+    mu = self.ones @ x / N
+    parts = [centre(x[r], mu, self.ones[r]) for r in self.rows]
+    delta, square = (sum(p) / N for p in zip(*parts))
+    var = square - delta * delta
+    self.xc, self.delta, self.inv_std = x, delta, 1 / np.sqrt(var + expect_eps('bn_param', bn_param))
+    self.scale = gamma * self.inv_std
+    shift = beta - delta * self.scale
+    for r in self.rows: np.add(np.multiply(x[r], self.scale, out=out[r]), shift, out=out[r])
+    update_running_statistics(bn_param, mu + delta + bias, var, N)
 
-    def backward(self,
-        d: np.ndarray, # (N, D) gradient, overwritten with that of the input
-        dgamma: np.ndarray, # (D,), filled
-        dbeta: np.ndarray, # (D,), filled
-    ):
-        N, xc = len(d), self.xc
-        dbeta[...] = self.ones @ d
-        product = sum(np.einsum('nd,nd->d', d[r], xc[r]) for r in self.rows)
-        dgamma[...] = (product - self.delta * dbeta) * self.inv_std
-        k = self.scale * self.inv_std * dgamma / N
-        constant = self.scale * dbeta / N - k * self.delta
-        for piece, x in zip(map(d.__getitem__, self.rows), map(xc.__getitem__, self.rows)):
-            piece *= self.scale
-            x *= k                         # the last use of xc
-            piece -= x
-            piece -= constant
+# %% ../nbs/05b_fast.ipynb #22aea491
+@patch
+def backward(self: FastBatchNorm,
+    d: np.ndarray, # (N, D) gradient, overwritten with that of the input
+    dgamma: np.ndarray, # (D,), filled
+    dbeta: np.ndarray, # (D,), filled
+):
+    N, xc = len(d), self.xc
+    dbeta[...] = self.ones @ d
+    product = sum(np.einsum('nd,nd->d', d[r], xc[r]) for r in self.rows)
+    dgamma[...] = (product - self.delta * dbeta) * self.inv_std
+    k = self.scale * self.inv_std * dgamma / N
+    constant = self.scale * dbeta / N - k * self.delta
+    for piece, x in zip(map(d.__getitem__, self.rows), map(xc.__getitem__, self.rows)):
+        piece *= self.scale
+        x *= k                         # the last use of xc
+        piece -= x
+        piece -= constant
 
 # %% ../nbs/05b_fast.ipynb #fdf14c77
 PIECE = 131072     # elements of a piece: four such arrays of float32 fit into a second-level cache of 2 MB
@@ -123,9 +130,6 @@ class FastHidden:
         self.norm = FastBatchNorm(self.rows, self.ones)
 
     def param(self, name, arrays=None): return (arrays or self.net.params)[f'{name}{self.i}']
-
-# %% ../nbs/05b_fast.ipynb #06ff2748
-from fastcore.basics import patch
 
 # %% ../nbs/05b_fast.ipynb #163f2ca2
 @patch
