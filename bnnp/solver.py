@@ -9,7 +9,7 @@ __all__ = ['EVALUATION_STREAM', 'LogError', 'finite', 'RunLog', 'numbered', 'sta
            'Solver', 'get_state', 'set_state', 'say']
 
 # %% ../nbs/06_solver.ipynb #1822a391
-import json, math, os, signal, sys, threading, time, warnings, zipfile, zlib
+import json, math, os, re, signal, sys, threading, time, warnings, zipfile, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -263,8 +263,8 @@ def remove_leftovers(name: str # path and name that the files begin with
     "Remove temporary files of processes that are no more."
     name = Path(name)
     for path in name.parent.glob(f'{name.name}_step_*.tmp'):
-        *_, pid, thread, tmp = path.name.split('.')
-        if not is_running(int(pid)): path.unlink(missing_ok=True)
+        ours = re.fullmatch(r'.*_step_\d+\.(\d+)\.\d+\.tmp', path.name)        # as `save_checkpoint` names them
+        if ours and not is_running(int(ours[1])): path.unlink(missing_ok=True)
 
 # %% ../nbs/06_solver.ipynb #45bfb8d9
 @contextmanager
