@@ -91,6 +91,8 @@ def affine_input_gradient(
 ) -> np.ndarray: # dx, in the shape of x
     "The half of `affine_backward` that the first layer of a network can do without."
     x, w, _ = cache
+    dout = floating('dout', dout)
+    expect_shape('dout', dout, (len(x), w.shape[1]))
     return (dout @ w.T).reshape(x.shape)
 
 # %% ../nbs/02_layers.ipynb #03d5b75c
@@ -407,6 +409,7 @@ def layernorm_forward(
 ) -> tuple: # out (N, D), and the cache
     "Layer normalization [@ba2016layer]: `normalize` along the units."
     x, gamma, beta = expect_batch(x, gamma, beta)
+    if not x.shape[1]: raise ValueError(f'x must have shape (N, D) with D > 0, got {x.shape}')
     _, _, inv_std, xc, xhat = normalize(x, axis=1, eps=expect_eps('ln_param', ln_param))
     return gamma * xhat + beta, NormCache('train', 1, gamma, inv_std, xc, xhat)
 
