@@ -172,8 +172,7 @@ def make_parameters(self: FullyConnectedNet) -> None:
     shapes = layer_shapes([self.input_dim, *self.hidden_dims, self.num_classes], self.normalization is not None)
     self._params = Params(shapes, np.zeros(sum(map(math.prod, shapes.values())), self.dtype))
     initialize(self._params, self.weight_scale, self.seed)
-    real = self._params.flat.real.dtype
-    self.bn_params = [{'mode': 'train', 'running_mean': np.zeros(d, real), 'running_var': np.ones(d, real)}
+    self.bn_params = [{'mode': 'train', 'running_mean': np.zeros(d), 'running_var': np.ones(d)}
                       for d in self.hidden_dims if self.normalization == 'batchnorm']
 
 # %% ../nbs/05_network.ipynb #9fe64afc
