@@ -9,7 +9,7 @@ __all__ = ['EXPERIMENTS', 'Notes', 'digest', 'train_once', 'what_came', 'compact
            'epoch_lines', 'write_log', 'read_value', 'summary_path', 'read_summary', 'Result', 'known_results',
            'on_this_data', 'made', 'sweep', 'available_cores', 'sweep_bar', 'handled', 'store', 'pick', 'by_label',
            'paired_differences', 'Row', 'summary', 'interval_text', 'summary_table', 'stacked', 'register',
-           'sweep_parser', 'adjusted', 'dask_executor', 'sweep_command']
+           'sweep_parser', 'adjusted', 'dask_executor', 'sweep_or_say', 'report', 'sweep_command']
 
 # %% ../nbs/07_experiments.ipynb #bc46a0ad
 from .runs import RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
@@ -108,6 +108,7 @@ class Experiment:
     first_seed: int = 0 # they are counted from here
     resplit: bool = False # does each seed have training and validation pictures of its own?
     measure: object = train_once # called as measure(config, data, **extra), a function of a module
+    extra: dict = field(default_factory=dict) # arguments for the measure that all runs share, such as test=True
     outcomes: tuple = ('best_val_acc', 'final_val_acc', 'gap') # what the table shows
     threads: int = 1 # for matrix products
     draw: object = None # called as draw(experiment, results), gives a figure; None for `draw_outcomes`
@@ -152,12 +153,12 @@ def trials(experiment: Experiment # that asks for them
     "All runs of an experiment; those of a seed share initial weights, batches and pictures."
     found = []
     for seed, (label, changes) in product(range(experiment.seeds), combinations(experiment).items()):
-        expect_known(experiment, changes)
+        expect_known(experiment, experiment.extra | changes)
         seed += experiment.first_seed
         own = dict(seed=seed, split=seed) if experiment.resplit else dict(seed=seed)
         mine = {f.name for f in fields(RunConfig)}
         config = replace(experiment.base, **own, **{k: v for k, v in changes.items() if k in mine})
-        extra = {k: v for k, v in changes.items() if k not in mine}
+        extra = experiment.extra | {k: v for k, v in changes.items() if k not in mine}
         found.append(Trial(label, changes, config, extra, experiment.measure, experiment.threads))
     return found
 
@@ -461,7 +462,7 @@ def sweep(
     experiment: Experiment, # whose runs to make
     executor: Executor = None, # who makes them, such as Dask's; None for processes of this machine
     workers: int = None, # processes, if there is no executor; None for one a core, 1 for this process
-    log_dir='submission_logs', # folder for logs
+    log_dir='submission_logs', # folder for logs; None for none
     summary=None, # folder of summaries to look into first; None for none
     data_dir=None, # where CIFAR-10 is, if not in the usual places
     progress: bool = True, # show a bar?
@@ -473,7 +474,7 @@ def sweep(
     workers = workers or max(1, available_cores() // experiment.threads)
     with threadpool_limits(experiment.threads, user_api='blas'), sweep_bar(there, waiting, progress) as bar:
         for trial, future in made(waiting, executor, workers, data_dir):
-            there.append(handled(log_path(log_dir, experiment, trial), trial, future))
+            there.append(handled(log_dir and log_path(log_dir, experiment, trial), trial, future))
             bar.update()
     order = {key(t): i for i, t in enumerate(trials(experiment))}
     return sorted(there, key=lambda r: order[key(r.trial)])
@@ -489,7 +490,7 @@ def sweep_bar(there: list, waiting: deque, progress: bool): # a context manager 
 
 # %% ../nbs/07_experiments.ipynb #c426fa5f
 def handled(
-    path: Path, # of the log to write
+    path: Path, # of the log to write; None for none
     trial: Trial, # the run
     future: Future, # finished
 ) -> Result:
@@ -498,7 +499,7 @@ def handled(
     if isinstance(error, KeyboardInterrupt): raise error
     if error is None:
         outcome = future.result()
-        write_log(path, trial, outcome)
+        if path: write_log(path, trial, outcome)
         return Result(trial, outcome['value'], outcome['took'])
     why = 'its worker process died' if isinstance(error, BrokenExecutor) else f'{type(error).__name__}: {error}'
     say(f'failed: {trial.label}, seed {trial.seed}: {clean(why, 300)}\n        {json.dumps(identity(trial))}')
@@ -679,6 +680,31 @@ def dask_executor(address: str # of a scheduler, such as tcp://host:8786
         with client.get_executor(retries=3) as executor: yield executor
 
 # %% ../nbs/07_experiments.ipynb #61297e48
+def sweep_or_say(
+    experiment: Experiment, # whose runs to make
+    executor: Executor, # who makes them, or None
+    args: argparse.Namespace, # options of the command
+) -> list: # of `Result`
+    "A sweep that says what is left of it when it is stopped; `kill` stops it as Ctrl-C does."
+    if threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try: return sweep(experiment, executor, args.workers, args.log_dir, args.summary, args.data_dir)
+    except KeyboardInterrupt:
+        there, missing = known_results(experiment, args.log_dir, args.summary)
+        say(f'stopped: {len(there)} of {len(there) + len(missing)} runs are done and kept; the same command goes on from there')
+        raise
+
+# %% ../nbs/07_experiments.ipynb #a52d5b3a
+def report(
+    experiment: Experiment, # that was run
+    results: list, # of `Result`
+    args: argparse.Namespace, # options of the command
+) -> None:
+    "Print the table of an experiment, and put its results where the options say."
+    if args.store: store(experiment, results, args.summary or 'results')
+    say(f'{experiment.name} on {experiment.base.dataset}: {experiment.question}')
+    say(summary_table(results, experiment.outcomes))
+
+# %% ../nbs/07_experiments.ipynb #50a257d4
 def sweep_command(
     argv: list = None, # words of the command line; None for those of the process
 ) -> None:
@@ -689,7 +715,4 @@ def sweep_command(
         return say(table([['experiment', 'runs', 'question']] + [[e.name, str(len(trials(e))), e.question] for e in EXPERIMENTS.values()]))
     with one_line_errors(), ExitStack() as stack:
         executor = stack.enter_context(dask_executor(args.scheduler)) if args.scheduler else None
-        for experiment in adjusted(args):
-            results = sweep(experiment, executor, args.workers, args.log_dir, args.summary, args.data_dir)
-            if args.store: store(experiment, results, args.summary or 'results')
-            say(summary_table(results, experiment.outcomes))
+        for experiment in adjusted(args): report(experiment, sweep_or_say(experiment, executor, args), args)
