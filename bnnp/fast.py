@@ -214,7 +214,8 @@ class FastStep:
         for param in (net.dropout_param, *net.bn_params): param['mode'] = 'train'
         inputs = [X]
         for layer in self.hidden: inputs.append(layer.forward(inputs[-1]))
-        loss, d = softmax_loss(affine_forward(inputs[-1], net.params[f'W{L}'], net.params[f'b{L}'])[0], y)
+        scores = affine_forward(inputs[-1], net.params[f'W{L}'], net.params[f'b{L}'])[0]
+        loss, d = softmax_loss(scores, y, net.label_smoothing)
         if not np.isfinite(loss): explain_not_finite(X)
         self.backward(inputs, d)
         return loss + self.penalty() if net.reg else loss
