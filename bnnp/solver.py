@@ -28,7 +28,7 @@ from .data import epoch_batches, take_batch, try_lock
 from .layers import is_number, numeric
 from .fast import IN_PLACE, FastStep, available_threads, sensible_threads
 from .network import FullyConnectedNet, Params
-from .optim import update_rule as find_rule
+from .optim import decay_weights, find_schedule, update_rule as find_rule
 
 # %% ../nbs/06_solver.ipynb #3261c642
 class LogError(ValueError):
@@ -379,11 +379,15 @@ class Solver:
         log: RunLog = None, # where to write what happened
         log_every: int = 100, # steps between two `train` lines in it
         threads: int = None, # for matrix products and updates; None for one with a small net, else as many as BLAS has
+        schedule=None, # a name from `bnnp.optim.SCHEDULES`, or a function of step and steps: a factor for the learning rate
+        weight_decay: float = 0.0, # decoupled: weights are multiplied by 1 - learning rate * this before each step
+        augment=None, # called as augment(X, step) with the examples of a training batch, such as `bnnp.data.Augment`
         **unknown, # named in the error
     ):
         if unknown: raise ValueError(f'unknown argument {", ".join(unknown)}')
         self._take_data(model, data)
         self._take_rule(update_rule, optim_config or {}, lr_decay)
+        self._take_extras(schedule, weight_decay, augment)
         self._take_counts(batch_size=batch_size, num_epochs=num_epochs, print_every=print_every,
                           log_every=log_every)
         self._take_counts(optional=True, num_train_samples=num_train_samples, num_val_samples=num_val_samples,
@@ -408,6 +412,16 @@ def _take_rule(self: Solver, name: str, config: dict, lr_decay: float) -> None:
     self.rule, self.lr_decay = find_rule(name), float(_positive('lr_decay', lr_decay))
     expect_settings(self.rule, config)
     self.optim_config = {k: v.item() if isinstance(v, np.generic) else v for k, v in config.items()}
+
+# %% ../nbs/06_solver.ipynb #fe71eac1
+@patch
+def _take_extras(self: Solver, schedule, weight_decay: float, augment) -> None:
+    "Keep what a run usually goes without."
+    if schedule and self.lr_decay != 1: raise ValueError(f'a schedule goes with lr_decay=1, got {self.lr_decay!r}')
+    if not (is_number(weight_decay) and 0 <= weight_decay < math.inf):
+        raise ValueError(f'weight_decay must be a number >= 0, got {weight_decay!r}')
+    self.schedule = find_schedule(schedule) if schedule else None
+    self.weight_decay, self.augment = float(weight_decay), augment
 
 # %% ../nbs/06_solver.ipynb #befd40b5
 @patch
@@ -459,7 +473,7 @@ def train_step(self: Solver) -> float: # the loss
     index = self.batches(epoch)[i]
     self.model.step = self.step
     with np.errstate(over='ignore', invalid='ignore'):
-        X = self.as_input(self.data['X_train'], index, self.memory)
+        X = self.training_input(index)
         loss, grads = self.gradients(X, self.data['y_train'][index])
     if not np.isfinite(loss): raise FloatingPointError(self._why_not_finite(loss, epoch))
     self.update(grads)
@@ -494,6 +508,16 @@ def as_input(self: Solver,
     rows = take_batch(X, index, self.data.get('mean'), self.data.get('scale'), dtype, out)
     return rows.reshape(len(rows), *X.shape[1:])
 
+# %% ../nbs/06_solver.ipynb #6c9b055f
+@patch
+def training_input(self: Solver,
+    index: np.ndarray, # which examples
+) -> np.ndarray: # in the shape of the examples, in the model's dtype
+    "A batch to train on, changed at random if the solver has been told to."
+    X = self.data['X_train']
+    if self.augment is None: return self.as_input(X, index, self.memory)
+    return self.as_input(self.augment(X[index], self.step), slice(None), self.memory)
+
 # %% ../nbs/06_solver.ipynb #573a6db6
 @patch
 def gradients(self: Solver,
@@ -514,19 +538,35 @@ def update(self: Solver,
 ) -> None:
     "Apply the rule: once to all parameters if they are views of one vector, else to each."
     params, configs = self.model.params, self.optim_configs
+    rate = self.learning_rate if self.schedule or self.weight_decay else None
+    if self.weight_decay: decay_weights(params, rate, self.weight_decay)
     whole = isinstance(params, Params) and isinstance(grads, Params)
     pairs = {'all': (params.flat, grads.flat)} if whole else {k: (params[k], grads[k]) for k in params}
     for name, (w, dw) in pairs.items():
         config = configs.setdefault(name, dict(self.optim_config))
+        if self.schedule: config['learning_rate'] = rate
         if whole and self.rule in IN_PLACE: IN_PLACE[self.rule](w, dw, config, self.threads)
         else: w[...], configs[name] = self.rule(w, dw, config)
 
 # %% ../nbs/06_solver.ipynb #7a25e3e1
 @patch(as_prop=True)
 def learning_rate(self: Solver) -> float: # of the next step
-    "The learning rate, decays included."
+    "The learning rate, decays or schedule included."
+    if self.schedule: return self.peak_rate() * self.schedule(min(self.step, self.total - 1), self.total)
     for config in self.optim_configs.values(): return config['learning_rate']
+    return self.peak_rate()
+
+# %% ../nbs/06_solver.ipynb #5d2bf2c7
+@patch
+def peak_rate(self: Solver) -> float:
+    "The learning rate that was asked for, or the rule's default."
     return self.rule(np.zeros(1), np.zeros(1), dict(self.optim_config))[1]['learning_rate']
+
+# %% ../nbs/06_solver.ipynb #7bcea862
+@patch(as_prop=True)
+def total(self: Solver) -> int:
+    "Steps of the whole run."
+    return self.num_epochs * self.steps_per_epoch
 
 # %% ../nbs/06_solver.ipynb #1f9af5b8
 EVALUATION_STREAM = 0x4556414c00000000  # keeps the choice of evaluated examples apart from other random numbers
@@ -681,7 +721,10 @@ def stopped(self: Solver, why: str) -> None:
 @patch
 def settings(self: Solver) -> dict: # what JSON can hold
     "The settings that decide the numbers of a run, apart from how long it is."
-    return finite(dict(
+    unusual = dict(schedule=self.schedule.__name__, num_epochs=self.num_epochs) if self.schedule else {}
+    if self.weight_decay: unusual['weight_decay'] = self.weight_decay
+    if self.augment: unusual['augment'] = repr(self.augment)
+    return finite(unusual | dict(
         rule=self.rule.__name__, optim_config=self.optim_config, lr_decay=self.lr_decay,
         batch_size=self.batch_size, seed=self.seed,
         num_train=len(self.data['X_train']), num_val=len(self.data['X_val']), data=self.data.get('checksum'),
@@ -737,7 +780,7 @@ def resume(self: Solver) -> bool: # False if there is no checkpoint, and then no
 def _expect_same_run(self: Solver, path: Path, theirs: dict) -> None:
     "Raise a `CheckpointError` that names the settings in which a checkpoint's run differs from this one."
     mine = json.loads(json.dumps(self.settings()))                          # as they come back from a file
-    differ = [f'{k} {theirs.get(k)!r} there, {mine[k]!r} here' for k in mine if mine[k] != theirs.get(k)]
+    differ = [f'{k} {theirs.get(k)!r} there, {mine.get(k)!r} here' for k in mine | theirs if mine.get(k) != theirs.get(k)]
     if differ: raise CheckpointError(f'{path}: of a run with other settings: {"; ".join(differ)}')
 
 # %% ../nbs/06_solver.ipynb #1e0bb137
