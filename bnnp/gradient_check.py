@@ -262,7 +262,7 @@ def caught(
     wrongs: dict, # gradients that must not pass, by the mistake in them
     df: np.ndarray | None = None, # upstream gradient
 ) -> Table: # the error that the check reports for each
-    "What `check_gradient` says to deliberate mistakes. Raises `AssertionError` if one passes, or if the right gradient does not."
+    "What `check_gradient` says to mistakes. Raises `AssertionError` if one passes, or if the right gradient does not."
     rows = [('right', f'{check_gradient(f, x, right, df, name=what).max_error:.0e}', 'passes')]
     for mistake, wrong in wrongs.items():
         try: check_gradient(f, x, wrong, df)
