@@ -76,11 +76,11 @@ def adam(
                            m=np.zeros_like(w), v=np.zeros_like(w), t=0)
     beta1, beta2 = config['beta1'], config['beta2']
     config['t'] += 1
-    config['m'] = beta1 * config['m'] + (1 - beta1) * dw                                          # β₁ m + (1-β₁) g
-    config['v'] = beta2 * config['v'] + (1 - beta2) * dw**2                                       # β₂ v + (1-β₂) g²
-    m_hat = config['m'] / (1 - beta1**config['t'])                                                # m / (1 - β₁ᵗ)
-    v_hat = config['v'] / (1 - beta2**config['t'])                                                # v / (1 - β₂ᵗ)
-    step = config['learning_rate'] * m_hat / (np.sqrt(v_hat) + config['epsilon'])                 # η m̂ / (√v̂ + ε)
+    config['m'] = beta1 * config['m'] + (1 - beta1) * dw                                      # β₁ m + (1-β₁) g
+    config['v'] = beta2 * config['v'] + (1 - beta2) * dw**2                                   # β₂ v + (1-β₂) g²
+    m_hat = config['m'] / (1 - beta1**config['t'])                                            # m / (1 - β₁ᵗ)
+    v_hat = config['v'] / (1 - beta2**config['t'])                                            # v / (1 - β₂ᵗ)
+    step = config['learning_rate'] * m_hat / (np.sqrt(v_hat) + config['epsilon'])             # η m̂ / (√v̂ + ε)
     return w - step, config
 
 # %% ../nbs/05a_optim.ipynb #6e5bc273
