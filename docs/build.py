@@ -1,32 +1,30 @@
 """Build the site: `python docs/build.py` makes `_docs/` out of `nbs/` and `_quarto.yml`, without Quarto, and fails if anything in it is broken."""
-import argparse, json, os, shutil, subprocess, sys, time, warnings
+import json, os, shutil, subprocess, sys, time
 from pathlib import Path
 
-import jinja2, yaml
+import yaml
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 from nbdev.config import get_config
 from nbdev.serve import proc_nbs
 
-from page import contents, render
+from page import contents, render, search_index
 from source import read_page
 
 HERE = Path(__file__).parent
-LIBRARIES = {'katex': ('dist/katex.min.css', 'LICENSE'), 'minisearch': ('dist/umd/index.js', 'LICENSE.txt')}
 
 
 def install_npm():
     "Install what package-lock.json says, unless it is there."
     have, want = HERE/'node_modules/.package-lock.json', HERE/'package-lock.json'
-    if have.exists() and have.stat().st_mtime >= want.stat().st_mtime: return
-    subprocess.run(['npm', 'ci', '--silent', '--prefix', HERE], check=True)
+    if not have.exists() or have.stat().st_mtime < want.stat().st_mtime: subprocess.run(['npm', 'ci', '--silent'], cwd=HERE, check=True)
 
 
 def sidebar(config):
-    "The files of the sidebar, in order: the order of the book."
-    def files(items):
-        for item in items:
-            if isinstance(item, str): yield item
-            else: yield from files(item['contents']) if 'contents' in item else [item['href']]
-    return list(files(config['website']['sidebar']['contents']))
+    "The book's parts, in order: pairs of a title, or None, and the files in it."
+    for entry in config['website']['sidebar']['contents']:
+        if isinstance(entry, str): yield None, [entry]
+        else: yield entry['section'], entry['contents']
 
 
 def version_date(root):
@@ -35,40 +33,44 @@ def version_date(root):
     return git.stdout.strip() or time.strftime('%Y-%m-%d')
 
 
-def copy_assets(site):
-    "Our own style and script, and the libraries', each with its licence."
-    shutil.copytree(HERE/'assets', site/'assets')
-    for package, files in LIBRARIES.items():
-        (site/'assets'/package).mkdir()
-        for file in files: shutil.copy2(HERE/'node_modules'/package/file, site/'assets'/package)
-    shutil.copytree(HERE/'node_modules/katex/dist/fonts', site/'assets/katex/fonts', ignore=shutil.ignore_patterns('*.ttf', '*.woff'))
+def bundle(site):
+    "Our style and script with the libraries and fonts that they import, and the licences of these."
+    subprocess.run([HERE/'node_modules/.bin/esbuild', 'assets/site.js', 'assets/style.css', '--bundle', '--minify', '--splitting', '--format=esm',
+                    f'--outdir={site}/assets', '--loader:.woff2=file', '--loader:.woff=empty', '--loader:.ttf=empty', '--asset-names=[name]',
+                    '--log-level=warning'], cwd=HERE, check=True)
+    shutil.copy2(HERE/'assets/icon.svg', site/'assets')
+    for package in json.loads((HERE/'assets/licences.json').read_text()):
+        licence = next((HERE/'node_modules'/package).glob('LICENSE*'))
+        shutil.copy2(licence, site/'assets'/f'LICENSE.{package.split("/")[-1]}.txt')
 
 
-def write_pages(site, pages, soups, cfg):
-    "Each page in its frame, and its pictures."
-    frame = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True).get_template('template.html')
-    for i, (page, soup) in enumerate(zip(pages, soups)):
-        around = dict(previous=pages[i - 1] if i else None, next=pages[i + 1] if i + 1 < len(pages) else None)
-        html = frame.render(page=page, pages=pages, body=jinja2.utils.markupsafe.Markup(soup.body.decode_contents()), toc=contents(soup),
-                            cfg=cfg, date=version_date(cfg.config_path), **around)
+def write_pages(site, parts, pages, soups, cfg):
+    "Each page in its frame, its pictures, and the index that search looks through."
+    env = Environment(loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True)
+    env.globals |= dict(cfg=cfg, date=version_date(cfg.config_path), pages=pages, parts=parts)
+    frame = env.get_template('template.html')
+    for before, page, after, soup in zip([None, *pages], pages, [*pages[1:], None], soups):
+        html = frame.render(page=page, body=Markup(soup.body.decode_contents()), toc=contents(soup), previous=before, next=after)
         (site/f'{page.name}.html').write_text(html, encoding='utf-8')
         for name, data in page.files.items():
             (site/name).parent.mkdir(exist_ok=True)
             (site/name).write_bytes(data)
+    (site/'assets/search.json').write_text(json.dumps(search_index(pages, soups), ensure_ascii=False), encoding='utf-8')
 
 
 def build(site, cfg):
     "Write the whole site; returns its pages."
     install_npm()
-    with warnings.catch_warnings(action='ignore'): processed = proc_nbs(n_workers=2, force=True)
-    order = sidebar(yaml.safe_load((cfg.config_path/'_quarto.yml').read_text(encoding='utf-8')))
-    pages = [read_page(processed/name, cfg.nbs_path/name) for name in order]
-    home = f'{cfg.doc_host.rstrip("/")}/{cfg.doc_baseurl.strip("/")}/'
-    soups = render(pages, cfg.nbs_path/'references.bib', home)
+    os.environ['PYTHONWARNINGS'] = 'ignore'    # of nbdev's worker processes: about cells with imports and other code
+    processed = proc_nbs(n_workers=2, force=True)
+    config = yaml.safe_load((cfg.config_path/'_quarto.yml').read_text(encoding='utf-8'))
+    parts = [(title, [read_page(processed/name, cfg.nbs_path/name) for name in names]) for title, names in sidebar(config)]
+    pages = [page for _, group in parts for page in group]
+    soups = render(pages, cfg.nbs_path/'references.bib', f'{cfg.doc_host.rstrip("/")}/{cfg.doc_baseurl.strip("/")}/')
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir()
-    copy_assets(site)
-    write_pages(site, pages, soups, cfg)
+    bundle(site)
+    write_pages(site, parts, pages, soups, cfg)
     if (HERE/'live/__init__.py').exists():
         from live import add_live
         add_live(site, {p.path: site/f'{p.name}.html' for p in pages if p.path.suffix == '.ipynb'})
@@ -82,4 +84,4 @@ def main():
     print(f'{len(pages)} pages in {site} ({time.time() - begin:.0f} s)')
 
 
-if __name__ == '__main__': main()
+if __name__ == '__main__': sys.exit(main())

@@ -43,19 +43,32 @@ def colour_code(soup):
         if language in ('text', 'output'): continue
         lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
         code = soup.new_tag('code', attrs={'class': f'language-{language}'})
-        code.extend(list(fragment(f'<pre>{highlight(text, lexer, HtmlFormatter(nowrap=True))}</pre>').pre.contents))
+        html = re.sub(r'<span class="(?:n|p|o|w|nb|nn|bp)">([^<]*)</span>', r'\1', highlight(text, lexer, HtmlFormatter(nowrap=True)))
+        code.extend(list(fragment(f'<pre>{html}</pre>').pre.contents))
         pre.clear()
         pre.append(code)
 
 
 def fold_code(soup):
-    "Quarto's folded code, as `<details>`."
-    for source in soup.select('div.source[data-fold]'):
+    "Folded code, as `<details>`."
+    for source in soup.select('div.source[data-summary]'):
         source.name = 'details'
-        if source.attrs.pop('data-fold') == 'show': source['open'] = ''
         summary = soup.new_tag('summary')
         summary.string = source.attrs.pop('data-summary')
         source.insert(0, summary)
+
+
+def head_docs(soup):
+    "The head of a documented name: the name, and the link to its source, in one line."
+    for doc in soup.select('div.doc'):
+        doc.name = 'section'
+        heading, link = doc.select_one('h2, h3, h4'), doc.select_one('p > a[style]')
+        head = heading.wrap(soup.new_tag('div', attrs={'class': 'name'}))
+        if link:
+            around = link.parent
+            head.append(link.extract())
+            around.decompose()
+        for part in doc.select('hr, a[style] [target]'): part.decompose()
 
 
 def link_pages(soup, home, names):
@@ -69,17 +82,28 @@ def link_pages(soup, home, names):
 def tidy(soup, page):
     "Headings that can be linked to, tables that scroll inside a box, pictures loaded when they are near."
     for a in soup.select('a[target]'): del a['target'], a['style']
-    for hr in soup.select('.doc hr'): hr.decompose()
     for heading in soup.select('h2[id], h3[id], h4[id]'):
         heading.append(soup.new_tag('a', attrs={'class': 'anchor', 'href': f'#{heading["id"]}', 'aria-label': f'Link to {heading.get_text()}'}))
-    for table in soup.select('table'): table.wrap(soup.new_tag('div', attrs={'class': 'scroll', 'tabindex': '0'}))
-    for img in soup.select('img'): img['loading'] = 'lazy'
+    for table in soup.select('table'): table.wrap(soup.new_tag('div', attrs={'class': 'scroll'}))
+    for img in soup.select('img')[1:]: img['loading'] = 'lazy'
 
 
 def contents(soup):
     "The headings of a page for its table of contents: (level, id, title)."
     headings = [h for h in soup.select('h2[id], h3[id]') if not h.find_parent(class_='doc')]
     return [(int(h.name[1]), h['id'], h.get_text()) for h in headings]
+
+
+def search_index(pages, soups):
+    "What search looks through: for each heading the text below it, code and maths left out."
+    found = []
+    for page, soup in zip(pages, soups):
+        found.append(dict(id=len(found), title=page.title, page='', url=f'{page.name}.html', text=page.description + ' '))
+        for block in soup.body.select('h2, h3, h4, p, li, figcaption, td'):
+            text = ' '.join(''.join(s for s in block.strings if not s.find_parent(class_='math')).split())
+            if block.name in ('h2', 'h3', 'h4'): found.append(dict(id=len(found), title=text, page=page.title, url=f'{page.name}.html#{block["id"]}', text=''))
+            else: found[-1]['text'] += text + ' '
+    return found
 
 
 def render(pages, bibliography, home):
@@ -90,6 +114,7 @@ def render(pages, bibliography, home):
     for page, soup in zip(pages, soups):
         colour_code(soup)
         fold_code(soup)
+        head_docs(soup)
         link_pages(soup, home, names)
         tidy(soup, page)
     return soups

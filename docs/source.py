@@ -1,9 +1,10 @@
 """What nbdev makes of the notebooks, as pandoc's Markdown: cells in order, their outputs, and a mark before each that says where it is from."""
-import base64, hashlib, re, struct
+import ast, base64, hashlib, re, struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat, yaml
+from nbdev.showdoc import showdoc_nm
 
 RICHEST = 'text/markdown', 'image/svg+xml', 'image/png', 'text/html', 'text/latex', 'text/plain'
 
@@ -13,6 +14,7 @@ class Source:
     "One page: where it comes from, what it is called, and its text."
     path: Path                                  # the file a reader would edit, in nbs/
     name: str                                   # of the page, without .html
+    number: str = ''                            # of the chapter
     title: str = ''
     description: str = ''
     markdown: str = ''
@@ -59,35 +61,64 @@ def output(out, said, page):
     return value if asis else div(value, '.output')
 
 
-def code(cell, page):
-    "Markdown of a code cell: source, folded or not, and outputs."
+def folded(text, said):
+    "Whether code is shown behind a line to click on: where its notebook says so, and where it is long or only draws a figure."
+    if 'code-fold' in said: return said['code-fold'] is not False and 'exports' not in said
+    return len(text.splitlines()) > (6 if 'fig-cap' in said else 20)
+
+
+def code(cell, page, signature=True):
+    "Markdown of a code cell: source, folded or not, and outputs; of a documented name with or without its signature."
     said, text = options(cell)
     if said.get('include') is False: return ''
     parts = []
     if said.get('echo', True) and text:
-        fold = said.get('code-fold')
-        source = fenced(text, cell.metadata.get('language', 'python'))
-        summary = quoted(said.get('code-summary', 'Code'))
-        parts.append(div(source, f'.source fold={"show" if fold == "show" else "hide"} summary={summary}' if fold else '.source'))
+        summary = f' summary={quoted(said.get("code-summary", "Code"))}' if folded(text, said) else ''
+        parts.append(div(fenced(text, cell.metadata.get('language', 'python')), '.source' + summary))
     if said.get('output', True): parts += [output(out, said, page) for out in cell.outputs]
+    if not signature: parts = [re.sub(r'```python\n.*?\n```\n', '', part, flags=re.S) for part in parts]
     if not parts: return ''
-    is_doc = text.startswith('show_doc(')
-    return div('\n'.join(parts), '.doc' if is_doc else f'.cell data-cell={cell.id}' if cell.id in page.cells else '.cell')
+    return div('\n'.join(parts), '.doc' if documents(cell) else f'.cell data-cell={cell.id}' if cell.id in page.cells else '.cell')
+
+
+def documents(cell):
+    "The name whose documentation nbdev put in this cell, if it did."
+    found = re.search(r'^show_doc\(([\w.]+)', cell.source, re.M) if cell.cell_type == 'code' else None
+    return found and found[1]
+
+
+def exporters(nb):
+    "For each name that a notebook exports, the cell that defines it."
+    exported = [c for c in nb.cells if c.cell_type == 'code' and {'export', 'exports'} & options(c)[0].keys()]
+    return {showdoc_nm(o): c for c in exported for o in ast.parse(c.source).body if isinstance(o, (ast.FunctionDef, ast.ClassDef))}
+
+
+def blocks(nb, original, page):
+    "Markdown of each cell after a mark with its id. A documented name is followed by its source: as a cell if the notebook shows it, else folded."
+    defined = exporters(original)
+    for cell, after in zip(nb.cells, [*nb.cells[1:], None]):
+        yield f'<!--cell {cell.id}-->' if cell.id in page.cells else ''
+        definition = defined.get(documents(cell))
+        if cell.cell_type != 'code': yield cell.source
+        elif not definition: yield code(cell, page)
+        else:
+            shown = 'exports' in options(definition)[0]
+            yield code(cell, page, signature=not shown)
+            if shown or (after and defined.get(documents(after)) is definition): continue
+            below = '#| code-fold: true\n#| code-summary: Source\n' + options(definition)[1]
+            yield code(nbformat.from_dict(definition | dict(source=below, outputs=[])), page)
 
 
 def read_page(processed, path):
     "The page of one notebook or .qmd file, from what nbdev made of it (`processed`) and the file itself (`path`)."
-    page = Source(path, re.sub(r'^\d+[a-zA-Z0-9]*_', '', path.stem))
+    number = re.match(r'(\d+[a-z]*)_', path.stem)
+    page = Source(path, re.sub(r'^\d+[a-zA-Z0-9]*_', '', path.stem), number=number[1].removeprefix('0') if number else '')
     if path.suffix == '.ipynb':
-        page.cells = {c.id: (n, c.source) for n, c in enumerate(nbformat.read(path, as_version=4).cells, 1)}
-        parts = []
-        for cell in nbformat.read(processed, as_version=4).cells:
-            parts.append(f'<!--cell {cell.id}-->' if cell.id in page.cells else '')
-            parts.append(code(cell, page) if cell.cell_type == 'code' else cell.source)
-        text = '\n\n'.join(parts).lstrip()
-    else: text = processed.read_text(encoding='utf-8')
-    front = re.match(r'---\n(.*?)\n---\n', text, re.S)
+        original = nbformat.read(path, as_version=4)
+        page.cells = {c.id: (n, c.source) for n, c in enumerate(original.cells, 1)}
+        page.markdown = '\n\n'.join(blocks(nbformat.read(processed, as_version=4), original, page)).lstrip()
+    else: page.markdown = processed.read_text(encoding='utf-8')
+    front = re.match(r'---\n(.*?)\n---\n', page.markdown, re.S)
     about = yaml.safe_load(front[1]) if front else {}
     page.title, page.description = about.get('title', page.name), about.get('description', '')
-    page.markdown = text
     return page
