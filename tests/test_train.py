@@ -13,7 +13,7 @@ NAME = 'shapes10_2x150_batchnorm_dropout_0.3_num_train_4000_epochs_15_batch_size
 
 def start(folder, *more):
     "Start training in a folder of its own; the process, with its output readable."
-    command = [sys.executable, '-c', 'from bnnp.experiments import train_command; train_command()', *OPTIONS, *more]
+    command = [sys.executable, '-c', 'from bnnp.runs import train_command; train_command()', *OPTIONS, *more]
     return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')])})
 
