@@ -10,8 +10,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
 HERE = Path(__file__).parent
-PANDOC = [f'--lua-filter={HERE/"crossref.lua"}', '--citeproc', '--katex', '--wrap=none', '--syntax-highlighting=none',
-          '--metadata=link-citations:true', '--metadata=lang:en', '--metadata=reference-section-title:References']
+PANDOC = [f'--lua-filter={HERE/"crossref.lua"}', '--citeproc', '--katex', '--columns=1000', '--wrap=none', '--syntax-highlighting=none',
+          f'--metadata-file={HERE/"metadata.yml"}']
 
 
 def soup_of(page, bibliography):
@@ -80,11 +80,14 @@ def link_pages(soup, home, names):
 
 
 def tidy(soup, page):
-    "Headings that can be linked to, tables that scroll inside a box, pictures loaded when they are near."
+    "Headings that can be linked to, tables and pictures that scroll inside a box."
     for a in soup.select('a[target]'): del a['target'], a['style']
     for heading in soup.select('h2[id], h3[id], h4[id]'):
         heading.append(soup.new_tag('a', attrs={'class': 'anchor', 'href': f'#{heading["id"]}', 'aria-label': f'Link to {heading.get_text()}'}))
     for table in soup.select('table'): table.wrap(soup.new_tag('div', attrs={'class': 'scroll'}))
+    for img in soup.select('img[width]'):
+        img['style'] = f'--width: {img["width"]}px'
+        img.wrap(soup.new_tag('div', attrs={'class': 'scroll'}))
     for img in soup.select('img')[1:]: img['loading'] = 'lazy'
 
 
