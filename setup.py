@@ -8,7 +8,7 @@ here = Path(__file__).parent
 config = ConfigParser(delimiters=['='])
 config.read(here / 'settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
-extras = ('dev', 'dask', 'parity', 'bench')
+extras = ('dev', 'dask', 'docs', 'parity', 'bench')
 
 setup(
     name=cfg['lib_name'],

@@ -1,0 +1,87 @@
+"""Build the site: `python docs/build.py` makes `_docs/` out of `nbs/` and `_quarto.yml`, without Quarto, and fails if anything in it is broken."""
+import json, os, shutil, subprocess, sys, time
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+from nbdev.config import get_config
+from nbdev.serve import proc_nbs
+
+from page import contents, render, search_index
+from source import read_page
+
+HERE = Path(__file__).parent
+
+
+def install_npm():
+    "Install what package-lock.json says, unless it is there."
+    have, want = HERE/'node_modules/.package-lock.json', HERE/'package-lock.json'
+    if not have.exists() or have.stat().st_mtime < want.stat().st_mtime: subprocess.run(['npm', 'ci', '--silent'], cwd=HERE, check=True)
+
+
+def sidebar(config):
+    "The book's parts, in order: pairs of a title, or None, and the files in it."
+    for entry in config['website']['sidebar']['contents']:
+        if isinstance(entry, str): yield None, [entry]
+        else: yield entry['section'], entry['contents']
+
+
+def version_date(root):
+    "Day of the last commit, or today."
+    git = subprocess.run(['git', '-C', root, 'log', '-1', '--format=%cs'], capture_output=True, text=True)
+    return git.stdout.strip() or time.strftime('%Y-%m-%d')
+
+
+def bundle(site):
+    "Our style and script with the libraries and fonts that they import, and the licences of these."
+    subprocess.run([HERE/'node_modules/.bin/esbuild', 'assets/site.js', 'assets/style.css', '--bundle', '--minify', '--splitting', '--format=esm',
+                    f'--outdir={site}/assets', '--loader:.woff2=file', '--loader:.woff=empty', '--loader:.ttf=empty', '--asset-names=[name]',
+                    '--log-level=warning'], cwd=HERE, check=True)
+    shutil.copy2(HERE/'assets/icon.svg', site/'assets')
+    for package in json.loads((HERE/'assets/licences.json').read_text()):
+        licence = next((HERE/'node_modules'/package).glob('LICENSE*'))
+        shutil.copy2(licence, site/'assets'/f'LICENSE.{package.split("/")[-1]}.txt')
+
+
+def write_pages(site, parts, pages, soups, cfg):
+    "Each page in its frame, its pictures, and the index that search looks through."
+    env = Environment(loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True)
+    env.globals |= dict(cfg=cfg, date=version_date(cfg.config_path), pages=pages, parts=parts)
+    frame = env.get_template('template.html')
+    for before, page, after, soup in zip([None, *pages], pages, [*pages[1:], None], soups):
+        html = frame.render(page=page, body=Markup(soup.body.decode_contents()), toc=contents(soup), previous=before, next=after)
+        (site/f'{page.name}.html').write_text(html, encoding='utf-8')
+        for name, data in page.files.items():
+            (site/name).parent.mkdir(exist_ok=True)
+            (site/name).write_bytes(data)
+    (site/'assets/search.json').write_text(json.dumps(search_index(pages, soups), ensure_ascii=False), encoding='utf-8')
+
+
+def build(site, cfg):
+    "Write the whole site; returns its pages."
+    install_npm()
+    os.environ['PYTHONWARNINGS'] = 'ignore'    # of nbdev's worker processes: about cells with imports and other code
+    processed = proc_nbs(n_workers=2, force=True)
+    config = yaml.safe_load((cfg.config_path/'_quarto.yml').read_text(encoding='utf-8'))
+    parts = [(title, [read_page(processed/name, cfg.nbs_path/name) for name in names]) for title, names in sidebar(config)]
+    pages = [page for _, group in parts for page in group]
+    soups = render(pages, cfg.nbs_path/'references.bib', f'{cfg.doc_host.rstrip("/")}/{cfg.doc_baseurl.strip("/")}/')
+    shutil.rmtree(site, ignore_errors=True)
+    site.mkdir()
+    bundle(site)
+    write_pages(site, parts, pages, soups, cfg)
+    if (HERE/'live/__init__.py').exists():
+        from live import add_live
+        add_live(site, {p.path: site/f'{p.name}.html' for p in pages if p.path.suffix == '.ipynb'})
+    return pages
+
+
+def main():
+    begin, cfg = time.time(), get_config()
+    site = cfg.config_path/cfg.doc_path.name
+    pages = build(site, cfg)
+    print(f'{len(pages)} pages in {site} ({time.time() - begin:.0f} s)')
+
+
+if __name__ == '__main__': sys.exit(main())
