@@ -4,8 +4,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
+from bnnp.data import DataError, load_cifar10
 from bnnp.experiments import EXPERIMENTS, Experiment, key, perform, read_value, sweep, train_once, trials
 from bnnp.runs import RunConfig
 
@@ -28,6 +31,16 @@ def slowly(config, data, seconds=0.):
     "Train, taking one's time."
     time.sleep(seconds)
     return train_once(config, data)
+
+
+def weighs(config, data):
+    "Look at every picture, and weigh this process: megabytes by kind."
+    touched = int(data['X_train'].sum(dtype=np.int64)) + int(data['X_val'].sum()) + int(data['X_test'].sum(dtype=np.int64))
+    lines = Path('/proc/self/smaps_rollup').read_text().splitlines()[1:]
+    kinds = {name: int(amount) / 1e3 for name, amount, _ in (line.replace(':', '').split() for line in lines)}
+    threads = [lib['num_threads'] for lib in threadpool_info() if lib['user_api'] == 'blas']
+    return dict(touched=touched, rss=kinds['Rss'], private=kinds['Private_Clean'] + kinds['Private_Dirty'], pss=kinds['Pss'],
+                threads=threads, pid=os.getpid())
 
 
 def experiment(folder, seeds=4, **extra):
@@ -172,6 +185,19 @@ def test_the_command_with_a_scheduler(tmp_path):
     e = replace(EXPERIMENTS['smoke'], seeds=3)
     assert bits(sweep(e, log_dir=tmp_path/'logs', workers=1, progress=False)) == at_home(e)
     assert len(list((tmp_path/'logs').rglob('*.jsonl'))) == 12
+
+
+@pytest.mark.skipif(not Path('/proc/self/smaps_rollup').exists(), reason='needs Linux')
+def test_workers_share_the_pictures_and_have_one_thread_each():
+    try: load_cifar10(download=False)
+    except DataError: pytest.skip('needs CIFAR-10')
+    e = Experiment('weighs', 'What does a worker weigh?', RunConfig(dataset='cifar10'), seeds=6, measure=weighs)
+    values = [r.value for r in sweep(e, workers=2, log_dir=None, progress=False)]
+    assert len({v['pid'] for v in values}) == 2 and len({v['touched'] for v in values}) == 1
+    print(values[-1])
+    assert all(v['threads'] == [1] * len(v['threads']) for v in values)
+    assert all(v['rss'] > 184 for v in values)                             # all 60,000 pictures are in its memory
+    assert all(v['private'] < 92 for v in values)                          # but not even half of them are its own
 
 
 def test_a_worker_with_other_data_refuses():
