@@ -26,7 +26,7 @@ from .data import Augment, DataError, get_data
 from .network import FullyConnectedNet
 from .optim import RULES, SCHEDULES
 from .solver import (CheckpointError, LogError, RunLog, RunRecord, Solver,
-                         checkpoints, numbered, read_log, say, start_log)
+                         checkpoints, is_log, numbered, read_log, say, start_log)
 
 # %% ../nbs/06b_runs.ipynb #82b8ff5b
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _last_and_free(
     "Which runs of a name there are."
     last = None
     for candidate in numbered(name):
-        taken = _is_saved(checkpoint_dir, candidate) or (log_dir/f'{candidate}.jsonl').exists()
+        taken = _is_saved(checkpoint_dir, candidate) or is_log(log_dir/f'{candidate}.jsonl')
         if not taken: return last, candidate
         last = candidate
 
@@ -152,7 +152,7 @@ def old_log(
 ) -> RunLog:
     "The log of a run to go on with; a `LogError` if it cannot be read."
     path = log_dir/f'{name}.jsonl'
-    if not path.exists(): return start_log(log_dir, name, **header)
+    if not is_log(path): return start_log(log_dir, name, **header)
     read_log(path)
     return RunLog(path)
 
@@ -344,5 +344,5 @@ def train_command(
     config, args = parse_config(argv)
     with one_line_errors():
         record = run(config, args.log_dir, args.checkpoint_dir or None, args.resume, args.data_dir, threads=args.threads)
-    if record.result is None: sys.exit(130)
+    if record.result is None: sys.exit(128 + record.stopped['signal'])      # as shells count: 130 for Ctrl-C, 143 for kill
     say(_summary(record))
