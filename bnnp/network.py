@@ -104,14 +104,15 @@ def check_options(
                 num_classes=positive(net.num_classes), reg=size(net.reg), dtype=net.dtype.kind in 'fc',
                 weight_scale=isinstance(scale, str) and scale == 'he' or size(scale),
                 seed=isinstance(net.seed, (int, np.integer)) and 0 <= net.seed < 2**128,
-                normalization=net.normalization in (None, 'batchnorm', 'layernorm'))
+                normalization=net.normalization in (None, 'batchnorm', 'layernorm'),
+                label_smoothing=size(net.label_smoothing) and net.label_smoothing < 1)
     for name, ok in good.items():
         if not ok: raise ValueError(f'{name} must be {EXPECTED[name]}, got {getattr(net, name)!r}')
 
 # %% ../nbs/05_network.ipynb #d5c65637
 EXPECTED = dict(hidden_dims='positive integers', input_dim='a positive integer', num_classes='a positive integer',
                 reg='a number >= 0', weight_scale="a number >= 0 or 'he'", dtype='a floating-point type',
-                seed='in [0, 2**128)', normalization="None, 'batchnorm' or 'layernorm'")
+                seed='in [0, 2**128)', normalization="None, 'batchnorm' or 'layernorm'", label_smoothing='a number in [0, 1)')
 
 # %% ../nbs/05_network.ipynb #c4070b06
 def one_spelling(
@@ -148,16 +149,18 @@ class FullyConnectedNet:
         normalization: str = None, # None, 'batchnorm' or 'layernorm'
         inverted: bool = False, # dropout that scales while training?
         dropout_keep_ratio: float = None, # a course's spelling: probability of keeping a unit, in (0, 1], and inverted
+        label_smoothing: float = 0.0, # share of the target that is spread over all classes, in [0, 1)
     ):
         dropout, inverted, norm = one_spelling(dropout, inverted, dropout_keep_ratio, use_batchnorm, normalization)
         self.hidden_dims = tuple(np.atleast_1d(hidden_dims).tolist())
         self.input_dim, self.num_classes, self.num_layers = input_dim, num_classes, len(self.hidden_dims) + 1
         self.reg, self.weight_scale, self.dtype, self.normalization = reg, weight_scale, np.dtype(dtype), norm
         self.seed = int(np.random.randint(2**31)) if seed is None else seed
+        self.label_smoothing = label_smoothing
         self.step = 0                       # number of the training step: which dropout masks are drawn
         self.dropout_param = {'mode': 'train', 'p': dropout, 'seed': self.seed, 'inverted': inverted}
         check_options(self)
-        self.reg = float(reg)               # a NumPy float64 would turn float32 into float64
+        self.reg, self.label_smoothing = float(reg), float(label_smoothing)    # NumPy's would turn float32 into float64
         self.make_parameters()
 
     @property
@@ -172,8 +175,7 @@ def make_parameters(self: FullyConnectedNet) -> None:
     shapes = layer_shapes([self.input_dim, *self.hidden_dims, self.num_classes], self.normalization is not None)
     self._params = Params(shapes, np.zeros(sum(map(math.prod, shapes.values())), self.dtype))
     initialize(self._params, self.weight_scale, self.seed)
-    real = self._params.flat.real.dtype
-    self.bn_params = [{'mode': 'train', 'running_mean': np.zeros(d, real), 'running_var': np.ones(d, real)}
+    self.bn_params = [{'mode': 'train', 'running_mean': np.zeros(d), 'running_var': np.ones(d)}
                       for d in self.hidden_dims if self.normalization == 'batchnorm']
 
 # %% ../nbs/05_network.ipynb #9fe64afc
@@ -276,7 +278,7 @@ def loss(self: FullyConnectedNet,
     scores, caches = self.forward(X, 'test' if y is None else 'train')
     if y is None: return scores
     if self.dropout_param['p']: self.expect_new_step(y)
-    data_loss, dscores = softmax_loss(scores, y)
+    data_loss, dscores = softmax_loss(scores, y, self.label_smoothing)
     if not np.isfinite(data_loss): explain_not_finite(X)
     weights = (w for name, w in self.params.items() if name.startswith('W'))
     loss = data_loss + 0.5 * self.reg * sum((w * w).sum() for w in weights) if self.reg else data_loss

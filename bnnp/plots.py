@@ -172,7 +172,9 @@ def settings(run: RunRecord # as `read_log` returns it
     "What a run was made with, as far as its header says."
     config, data = (run.header.get(k) for k in ('config', 'dataset'))
     found = {k: run.header[k] for k in ('seed', 'dataset') if k in run.header}
-    if isinstance(config, dict): found |= config
+    for more in config, run.header.get('extra'):                        # an experiment's arguments beside the configuration
+        if isinstance(more, dict): found |= more
+    if found.get('split') is not None and found['split'] == found.get('seed'): found['split'] = 'by seed'
     if isinstance(data, dict): data = data.get('name')
     return found | ({'dataset': data} if isinstance(data, str) else {})
 
@@ -189,6 +191,11 @@ WORDS = { # by name of the setting: how it is said, and values that are said oth
     'reg': ('L2 {}', {0: 'no L2'}),
     'weight_scale': ('weight scale {}', {None: 'He initialization', 'he': 'He initialization'}),
     'batch_size': ('batch size {}', {}), 'epochs': ('{} epochs', {}), 'dtype': ('{}', {}),
+    'split': ('split {}', {None: 'the usual split', 'by seed': 'a split for each seed'}),
+    'schedule': ('{}', {None: 'no schedule', 'one_cycle': 'one-cycle lr'}),
+    'weight_decay': ('weight decay {}', {0: 'no weight decay'}),
+    'label_smoothing': ('label smoothing {}', {0: 'no label smoothing'}),
+    'flip': ('flip {}', {True: 'flips', False: 'no flips'}), 'shift': ('shifts by up to {}', {0: 'no shifts'}),
 }
 
 # %% ../nbs/06a_plots.ipynb #882d7dd4
@@ -221,8 +228,8 @@ def varying(runs: list # of `RunRecord`
     found = [settings(run) for run in runs]
     names = sorted({k for s in found for k in s}, key=lambda k: (k == 'seed', [*WORDS, k].index(k), k))
     alike = lambda v: v if math.isnan(number(v)) else number(v)                             # 0 is 0.0
-    text = lambda s, k: json.dumps([alike(s[k])] if k in s else None, sort_keys=True)
-    return [k for k in names if len({text(s, k) for s in found}) > 1]
+    text = lambda s, k, off: json.dumps([alike((s.get(k) or None) if off else s[k])], sort_keys=True)
+    return [k for k in names if len({text(s, k, any(k not in other for other in found)) for s in found}) > 1]
 
 # %% ../nbs/06a_plots.ipynb #f6ed7b53
 def describe(

@@ -22,11 +22,11 @@ from fastcore.docments import docments
 
 # %% ../nbs/06b_runs.ipynb #3956fbed
 import bnnp
-from .data import DataError, get_data
+from .data import Augment, DataError, get_data
 from .network import FullyConnectedNet
-from .optim import RULES
+from .optim import RULES, SCHEDULES
 from .solver import (CheckpointError, LogError, RunLog, RunRecord, Solver,
-                         checkpoints, numbered, read_log, say, start_log)
+                         checkpoints, is_log, numbered, read_log, say, start_log)
 
 # %% ../nbs/06b_runs.ipynb #82b8ff5b
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class RunConfig:
     dtype: str = 'float32' # of parameters and computation
     dataset: str = 'auto' # what to train on; auto is CIFAR-10 if it can be had, else shapes10, drawn on the spot
     split: int = None # seed that draws the training pictures and those that validate; as the course does if not given
+    schedule: str = None # learning rate as a function of the step, in place of lr_decay
+    weight_decay: float = 0.0 # decoupled from the gradient, on weights only
+    label_smoothing: float = 0.0 # share of the target that is spread over all classes, in [0, 1)
+    flip: bool = False # mirror half of the training pictures, others each time
+    shift: int = 0 # move each training picture by up to so many pixels, otherwise each time
 
 # %% ../nbs/06b_runs.ipynb #fdb6e083
 def _differences(config: RunConfig) -> list: # such as ['dropout_0.5', 'inverted']
@@ -87,8 +92,11 @@ def build(
     net = FullyConnectedNet(
         c.hidden_dims, int(np.prod(data['X_train'].shape[1:])), num_classes=len(data['classes']),
         dropout=c.dropout, inverted=c.inverted, normalization=c.normalization, reg=c.reg,
-        weight_scale='he' if c.weight_scale is None else c.weight_scale, dtype=c.dtype, seed=c.seed)
-    return Solver(net, data, update_rule=c.optimizer, optim_config={'learning_rate': c.lr}, lr_decay=c.lr_decay,
+        weight_scale='he' if c.weight_scale is None else c.weight_scale, dtype=c.dtype, seed=c.seed,
+        label_smoothing=c.label_smoothing)
+    return Solver(net, data, update_rule=c.optimizer, optim_config={'learning_rate': c.lr},
+                  lr_decay=1.0 if c.schedule else c.lr_decay, schedule=c.schedule, weight_decay=c.weight_decay,
+                  augment=Augment(c.flip, c.shift, c.seed) if c.flip or c.shift else None,
                   batch_size=min(c.batch_size, N), num_epochs=c.epochs, **options)
 
 # %% ../nbs/06b_runs.ipynb #6d9fe45e
@@ -132,7 +140,7 @@ def _last_and_free(
     "Which runs of a name there are."
     last = None
     for candidate in numbered(name):
-        taken = _is_saved(checkpoint_dir, candidate) or (log_dir/f'{candidate}.jsonl').exists()
+        taken = _is_saved(checkpoint_dir, candidate) or is_log(log_dir/f'{candidate}.jsonl')
         if not taken: return last, candidate
         last = candidate
 
@@ -144,7 +152,7 @@ def old_log(
 ) -> RunLog:
     "The log of a run to go on with; a `LogError` if it cannot be read."
     path = log_dir/f'{name}.jsonl'
-    if not path.exists(): return start_log(log_dir, name, **header)
+    if not is_log(path): return start_log(log_dir, name, **header)
     read_log(path)
     return RunLog(path)
 
@@ -224,6 +232,8 @@ _OPTIONS = dict(
     split=_INTEGER,
     weight_scale=_NUMBER,
     optimizer=dict(choices=tuple(RULES)),
+    schedule=dict(choices=tuple(SCHEDULES)),
+    flip=dict(action='store_true'),
     dtype=dict(choices=('float32', 'float64')),
     dataset=dict(choices=('auto', 'cifar10', 'shapes10')))
 
@@ -284,7 +294,7 @@ def _contradiction(args: argparse.Namespace) -> str: # None if all is well
     "What is wrong with options that a net and solver do not know."
     if args.use_batchnorm and args.normalization == 'layernorm':
         return '--use_batchnorm contradicts --normalization layernorm'
-    for name, least in dict(threads=1, num_train=1, split=0).items():
+    for name, least in dict(threads=1, num_train=1, split=0, shift=0).items():
         n = getattr(args, name)
         if n is not None and n < least: return f'--{name} must be at least {least}, got {n}'
     if args.resume and not args.checkpoint_dir: return '--resume needs a --checkpoint_dir'
@@ -334,5 +344,5 @@ def train_command(
     config, args = parse_config(argv)
     with one_line_errors():
         record = run(config, args.log_dir, args.checkpoint_dir or None, args.resume, args.data_dir, threads=args.threads)
-    if record.result is None: sys.exit(130)
+    if record.result is None: sys.exit(128 + record.stopped['signal'])      # as shells count: 130 for Ctrl-C, 143 for kill
     say(_summary(record))

@@ -1,0 +1,205 @@
+"""What a notebook cannot show of a sweep: workers and submitters that are killed, and other machines."""
+import os, signal, subprocess, sys, time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from bnnp.data import DataError, load_cifar10
+from bnnp.experiments import EXPERIMENTS, Experiment, key, perform, read_value, sweep, train_once, trials
+from bnnp.runs import RunConfig
+
+TESTS = Path(__file__).parent
+SMALL = RunConfig((20, 20), epochs=2, num_train=200, batch_size=50, dataset='shapes10')
+posix = pytest.mark.skipif(os.name != 'posix', reason='needs signals')
+
+
+def fragile(config, data, folder='', dies=(), always=False, fails=()):
+    "Train, but first say so in a file; some seeds kill their process, the first time or always, others raise."
+    lives = Path(folder, f'{config.seed}_{config.normalization}')
+    first = not lives.exists()
+    with open(lives, 'a') as f: f.write('x')
+    if config.seed in fails: raise ValueError(f'seed {config.seed} is refused')
+    if config.seed in dies and (first or always): os.kill(os.getpid(), signal.SIGKILL)
+    return train_once(config, data)
+
+
+def slowly(config, data, seconds=0.):
+    "Train, taking one's time."
+    time.sleep(seconds)
+    return train_once(config, data)
+
+
+def weighs(config, data):
+    "Look at every picture, and weigh this process: megabytes by kind."
+    touched = int(data['X_train'].sum(dtype=np.int64)) + int(data['X_val'].sum()) + int(data['X_test'].sum(dtype=np.int64))
+    lines = Path('/proc/self/smaps_rollup').read_text().splitlines()[1:]
+    kinds = {name: int(amount) / 1e3 for name, amount, _ in (line.replace(':', '').split() for line in lines)}
+    threads = [lib['num_threads'] for lib in threadpool_info() if lib['user_api'] == 'blas']
+    return dict(touched=touched, rss=kinds['Rss'], private=kinds['Private_Clean'] + kinds['Private_Dirty'], pss=kinds['Pss'],
+                threads=threads, pid=os.getpid())
+
+
+def experiment(folder, seeds=4, **extra):
+    return Experiment('fragile', 'Does it hold?', SMALL, factors=dict(normalization=(None, 'batchnorm')), seeds=seeds,
+                      measure=fragile, extra=dict(folder=str(folder), **extra))
+
+
+def bits(results): return [r.value and r.value['weights'] for r in results]
+
+
+def at_home(e): return bits(sweep(replace(e, measure=train_once, extra={}), workers=1, log_dir=None, progress=False))
+
+
+@posix
+def test_a_worker_that_is_killed_costs_nothing(tmp_path):
+    e = experiment(tmp_path, dies=(1,))
+    results = sweep(e, workers=2, log_dir=tmp_path/'logs', progress=False)
+    assert [r.error for r in results] == [None] * 8
+    assert bits(results) == at_home(e)
+    assert len(list((tmp_path/'logs').rglob('*.jsonl'))) == 8
+    assert (tmp_path/'1_None').read_text() == 'xx'
+
+
+@posix
+def test_a_run_that_kills_every_worker_is_reported_and_the_others_go_on(tmp_path, capsys):
+    e = experiment(tmp_path, dies=(1,), always=True)
+    results = sweep(e, workers=2, log_dir=tmp_path/'logs', progress=False)
+    assert [bool(r.error) for r in results] == [r.seed == 1 for r in results]
+    assert [b for b in bits(results) if b] == [b for b, t in zip(at_home(e), trials(e)) if t.seed != 1]
+    said = capsys.readouterr().out
+    assert 'failed: batch norm, seed 1: its worker process died' in said and '"normalization": "batchnorm"' in said
+    assert len((tmp_path/'1_None').read_text()) <= 4                       # in the first pool, and three times alone
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_a_run_that_fails_is_reported_with_its_configuration(tmp_path, capsys, workers):
+    e = experiment(tmp_path, fails=(0, 2))
+    results = sweep(e, workers=workers, log_dir=tmp_path/'logs', progress=False)
+    assert [r.error for r in results if r.error] == [f'ValueError: seed {s} is refused' for s in (0, 0, 2, 2)]
+    assert 'failed: no normalization, seed 2: ValueError: seed 2 is refused' in capsys.readouterr().out
+    assert len(list((tmp_path/'logs').rglob('*.jsonl'))) == 4              # a failure leaves no log, and is tried again
+    mended = sweep(e, workers=workers, log_dir=tmp_path/'logs', progress=False)
+    assert (tmp_path/'1_None').read_text() == 'x' and (tmp_path/'2_None').read_text() == 'xx'
+
+
+def command(log_dir, *more, seeds=40):
+    "The words that start a sweep of many short runs in a process of its own."
+    code = 'from bnnp.experiments import sweep_command; sweep_command()'
+    return [sys.executable, '-c', code, 'smoke', '--log_dir', str(log_dir), '--seeds', str(seeds), '--workers', '2', *more]
+
+
+def children(pid):
+    "Processes that a process started."
+    lists = Path(f'/proc/{pid}/task').glob('*/children')
+    return [int(child) for path in lists for child in path.read_text().split()]
+
+
+def alive(pid):
+    try: return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except OSError: return False
+
+
+def until(condition, seconds=60):
+    "Wait for something to become true."
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'waited in vain'
+        time.sleep(.02)
+
+
+@posix
+@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path, how):
+    logs = lambda: {p: p.stat().st_mtime_ns for p in tmp_path.rglob('*.jsonl')}
+    process = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    until(lambda: len(logs()) > 10)
+    workers = children(process.pid)
+    process.send_signal(how)
+    said, _ = process.communicate(timeout=30)
+    assert len(workers) >= 2
+    until(lambda: not any(map(alive, workers)), 10)                        # nobody works on for nobody
+    before = logs()
+    assert len(before) < 160 and all(read_value(p) for p in before)
+    if how == signal.SIGKILL: assert process.returncode == -9
+    else: assert process.returncode == 130 and f'stopped: {len(before)} of 160 runs' in said
+    again = subprocess.run(command(tmp_path), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    after = logs()
+    assert len(after) == 160 and before.items() <= after.items()           # none lost, none run again
+    e = replace(EXPERIMENTS['smoke'], seeds=40)
+    assert bits(sweep(e, log_dir=tmp_path, workers=1, progress=False)) == at_home(e)
+
+
+@contextmanager
+def cluster(folder, workers=2):
+    "A Dask scheduler and workers, each a process of its own; yields the address and the workers."
+    env = os.environ | {'PYTHONPATH': f'{TESTS}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'}
+    start = lambda *words: subprocess.Popen([sys.executable, '-m', 'distributed.cli.dask_' + words[0], *words[1:]],
+                                            env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    place = folder/'scheduler.json'
+    processes = [start('scheduler', '--scheduler-file', str(place), '--port', '0', '--no-dashboard')]
+    until(lambda: place.exists() and place.read_text())
+    import json
+    address = json.loads(place.read_text())['address']
+    try:
+        processes += [start('worker', address, '--nthreads', '1', '--no-nanny', '--no-dashboard', '--local-directory', str(folder))
+                      for _ in range(workers)]
+        yield address, processes[1:]
+    finally:
+        for p in processes: p.kill()
+        for p in processes: p.wait()
+
+
+@posix
+def test_dask_workers_one_of_which_is_killed(tmp_path):
+    distributed = pytest.importorskip('distributed')
+    e = Experiment('slowly', 'Does it hold?', SMALL, factors=dict(normalization=(None, 'batchnorm')), seeds=12, measure=slowly,
+                   extra=dict(seconds=.1))
+    logs = lambda: list((tmp_path/'logs').rglob('*.jsonl'))
+    with cluster(tmp_path) as (address, workers), distributed.Client(address) as client:
+        client.wait_for_workers(2, timeout=60)
+        import threading
+        def kill_one():
+            until(lambda: len(logs()) >= 6)
+            workers[0].kill()
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        with client.get_executor() as executor: results = sweep(e, executor, log_dir=tmp_path/'logs', progress=False)
+        killer.join()
+        assert workers[0].wait() == -9 and workers[1].poll() is None
+    assert [r.error for r in results] == [None] * 24
+    assert bits(results) == at_home(e)
+    assert len(logs()) == 24 == len({key(r.trial) for r in results})
+
+
+@posix
+def test_the_command_with_a_scheduler(tmp_path):
+    pytest.importorskip('distributed')
+    with cluster(tmp_path) as (address, _):
+        done = subprocess.run(command(tmp_path/'logs', '--scheduler', address, seeds=3), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    e = replace(EXPERIMENTS['smoke'], seeds=3)
+    assert bits(sweep(e, log_dir=tmp_path/'logs', workers=1, progress=False)) == at_home(e)
+    assert len(list((tmp_path/'logs').rglob('*.jsonl'))) == 12
+
+
+@pytest.mark.skipif(not Path('/proc/self/smaps_rollup').exists(), reason='needs Linux')
+def test_workers_share_the_pictures_and_have_one_thread_each():
+    try: load_cifar10(download=False)
+    except DataError: pytest.skip('needs CIFAR-10')
+    e = Experiment('weighs', 'What does a worker weigh?', RunConfig(dataset='cifar10'), seeds=6, measure=weighs)
+    values = [r.value for r in sweep(e, workers=2, log_dir=None, progress=False)]
+    assert len({v['pid'] for v in values}) == 2 and len({v['touched'] for v in values}) == 1
+    print(values[-1])
+    assert all(v['threads'] == [1] * len(v['threads']) for v in values)
+    assert all(v['rss'] > 184 for v in values)                             # all 60,000 pictures are in its memory
+    assert all(v['private'] < 92 for v in values)                          # but not even half of them are its own
+
+
+def test_a_worker_with_other_data_refuses():
+    with pytest.raises(OSError, match='has the checksum [0-9a-f]+ here, 123 where the run comes from'):
+        perform(trials(EXPERIMENTS['smoke'])[0], '123')
