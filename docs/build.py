@@ -4,11 +4,11 @@ from pathlib import Path
 
 import yaml
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
 from nbdev.config import get_config
 from nbdev.serve import proc_nbs
 
-from page import contents, render, search_index
+from check import problems
+from page import contents, inner, render, search_index
 from source import read_page
 
 HERE = Path(__file__).parent
@@ -44,44 +44,47 @@ def bundle(site):
         shutil.copy2(licence, site/'assets'/f'LICENSE.{package.split("/")[-1]}.txt')
 
 
-def write_pages(site, parts, pages, soups, cfg):
+def write_pages(site, parts, pages, bodies, cfg):
     "Each page in its frame, its pictures, and the index that search looks through."
     env = Environment(loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True)
     env.globals |= dict(cfg=cfg, date=version_date(cfg.config_path), pages=pages, parts=parts)
     frame = env.get_template('template.html')
-    for before, page, after, soup in zip([None, *pages], pages, [*pages[1:], None], soups):
-        html = frame.render(page=page, body=Markup(soup.body.decode_contents()), toc=contents(soup), previous=before, next=after)
+    for before, page, after, body in zip([None, *pages], pages, [*pages[1:], None], bodies):
+        html = frame.render(page=page, body=inner(body), toc=list(contents(body)), previous=before, next=after)
         (site/f'{page.name}.html').write_text(html, encoding='utf-8')
         for name, data in page.files.items():
             (site/name).parent.mkdir(exist_ok=True)
             (site/name).write_bytes(data)
-    (site/'assets/search.json').write_text(json.dumps(search_index(pages, soups), ensure_ascii=False), encoding='utf-8')
+    (site/'assets/search.json').write_text(json.dumps(search_index(pages, bodies), ensure_ascii=False), encoding='utf-8')
 
 
 def build(site, cfg):
-    "Write the whole site; returns its pages."
+    "Write the whole site; returns what is wrong with it."
     install_npm()
     os.environ['PYTHONWARNINGS'] = 'ignore'    # of nbdev's worker processes: about cells with imports and other code
     processed = proc_nbs(n_workers=2, force=True)
     config = yaml.safe_load((cfg.config_path/'_quarto.yml').read_text(encoding='utf-8'))
     parts = [(title, [read_page(processed/name, cfg.nbs_path/name) for name in names]) for title, names in sidebar(config)]
     pages = [page for _, group in parts for page in group]
-    soups = render(pages, cfg.nbs_path/'references.bib', f'{cfg.doc_host.rstrip("/")}/{cfg.doc_baseurl.strip("/")}/')
+    bodies = render(pages, cfg.nbs_path/'references.bib', f'{cfg.doc_host.rstrip("/")}/{cfg.doc_baseurl.strip("/")}/')
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir()
     bundle(site)
-    write_pages(site, parts, pages, soups, cfg)
+    write_pages(site, parts, pages, bodies, cfg)
     if (HERE/'live/__init__.py').exists():
         from live import add_live
         add_live(site, {p.path: site/f'{p.name}.html' for p in pages if p.path.suffix == '.ipynb'})
-    return pages
+    left_out = {p.name for p in cfg.nbs_path.glob('[!_.]*') if p.suffix in ('.ipynb', '.qmd')} - {p.path.name for p in pages}
+    return [*problems(site, pages), *(f'nbs/{name} is not in the sidebar of _quarto.yml' for name in sorted(left_out))]
 
 
 def main():
     begin, cfg = time.time(), get_config()
     site = cfg.config_path/cfg.doc_path.name
-    pages = build(site, cfg)
-    print(f'{len(pages)} pages in {site} ({time.time() - begin:.0f} s)')
+    wrong = build(site, cfg)
+    print(*wrong, sep='\n', file=sys.stderr)
+    print(f'{len(list(site.glob("*.html")))} pages in {site}, {len(wrong)} problems, {time.time() - begin:.0f} s')
+    return bool(wrong)
 
 
 if __name__ == '__main__': sys.exit(main())

