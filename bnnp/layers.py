@@ -156,6 +156,7 @@ def expect_labels(
 def softmax_loss(
     x: np.ndarray, # (N, C) scores
     y: np.ndarray, # (N,) integer labels in [0, C)
+    smoothing: float = 0.0, # share of the target that is spread over all classes, @eq-smoothing
 ) -> tuple: # the loss, a scalar, and dx (N, C)
     "Mean cross-entropy, @eq-softmax, and its gradient, @eq-softmax-backward; a `ValueError` names bad labels."
     x, y = floating('scores', x), numeric('y', y)
@@ -164,8 +165,10 @@ def softmax_loss(
     log_p, N = log_softmax(x), len(x)
     right = np.arange(N), y                              # where the right class of each row is
     dx = np.exp(log_p)
-    dx[right] -= 1
-    return -log_p[right].mean(), dx / N
+    dx[right] -= 1 - smoothing
+    if not smoothing: return -log_p[right].mean(), dx / N
+    dx -= smoothing / x.shape[1]
+    return -(1 - smoothing) * log_p[right].mean() - smoothing * log_p.mean(), dx / N
 
 # %% ../nbs/02_layers.ipynb #98fbc569
 def affine_relu_forward(

@@ -8,6 +8,7 @@ from pathlib import Path
 from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
 from fastcore.xtras import working_directory
+from IPython.core.displaypub import CapturingDisplayPublisher
 from nbdev.clean import clean_nb
 from nbdev.config import get_config
 from nbdev.process import extract_directives
@@ -18,6 +19,17 @@ def is_skipped(cell, flags):
     if cell.cell_type != 'code': return True
     directives = extract_directives(cell, remove=False) or {}
     return directives.get('eval:', [''])[0].lower() == 'false' or bool(flags & directives.keys())
+
+
+def publish(self, data, metadata=None, source=None, *, transient=None, update=False):
+    "Capture an output; what is displayed again under an id takes the place of what was there, as in a notebook."
+    output = dict(data=data, metadata=metadata or {}, transient=transient or {}, update=update)
+    earlier = [i for i, old in enumerate(self.outputs) if update and old['transient'] == output['transient']]
+    if earlier: self.outputs[earlier[-1]] = output
+    else: self.outputs.append(output)
+
+
+CapturingDisplayPublisher.publish = publish
 
 
 def run_notebook(path, flags):

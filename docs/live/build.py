@@ -1,5 +1,5 @@
 """Add Python for the browser, and the scripts that run a page's cells with it, to a built site."""
-import hashlib, html, json, re, shutil, subprocess, sys, tempfile
+import hashlib, json, os, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 from urllib.request import urlopen
 from zipfile import ZipFile
@@ -11,13 +11,14 @@ ROOT, MODULES = HERE.parents[1], HERE.parent/'node_modules'
 PYODIDE = MODULES/'pyodide'                                   # its own files, which npm checked against package-lock.json
 CORE = ['pyodide.mjs', 'pyodide.asm.js', 'pyodide.asm.wasm', 'python_stdlib.zip']
 CDN = 'https://cdn.jsdelivr.net/pyodide/v{version}/full/'     # where Pyodide's packages are at home
-OURS = ['live.js', 'live.css', 'worker.js', 'kernel.py']
+OURS = [HERE/name for name in ('live.js', 'live.css', 'worker.js', 'kernel.py')] + [HERE.parent/'explorables/explorables.css']
 # Packages built for Pyodide, and what each needs here: less than Matplotlib's own list, which serves other formats and time zones.
 BUILT = {'numpy': [], 'contourpy': ['numpy'], 'cycler': [], 'kiwisolver': [], 'packaging': [], 'pillow': [], 'pyparsing': [], 'six': [],
          'python-dateutil': ['six'], 'threadpoolctl': [],
          'matplotlib': ['contourpy', 'cycler', 'kiwisolver', 'numpy', 'packaging', 'pillow', 'pyparsing', 'python-dateutil']}
 PURE = {'fastcore': [], 'tqdm': [], 'sortedcontainers': [], 'attrs': [], 'hypothesis': ['attrs', 'sortedcontainers']}  # pinned in requirements.txt
 BNNP = ['numpy', 'matplotlib', 'fastcore', 'tqdm', 'threadpoolctl']
+EXPLORABLE = r'<figure id="fig-[\w-]+-explore"'             # a still figure that an explorable takes the place of
 ON_DEMAND = ['hypothesis']                                    # loaded by the pages that import it
 
 
@@ -82,12 +83,13 @@ def add_python(python):
 
 
 def bundle(live):
-    "Bundle the editor and the Markdown renderer; returns the npm packages that got into the bundles."
+    "Bundle the editor, the Markdown renderer and the explorables; returns the npm packages that got into the bundles."
     meta = live/'meta.json'
-    subprocess.run([MODULES/'.bin/esbuild', HERE/'editor.js', HERE/'markdown.js', '--bundle', '--minify', '--format=esm', '--target=es2022',
-                    f'--outdir={live}', f'--metafile={meta}', '--legal-comments=none', '--log-level=warning'],
-                   check=True, env={'NODE_PATH': str(MODULES), 'PATH': '/usr/bin:/bin'})
-    inputs = json.loads(meta.read_text())['inputs']
+    options = ['--bundle', '--minify', '--target=es2022', f'--outdir={live}', '--legal-comments=none', '--log-level=warning']
+    run = lambda *words: subprocess.run([MODULES/'.bin/esbuild', *words, *options], check=True, env=os.environ | {'NODE_PATH': str(MODULES)})
+    run(HERE/'editor.js', HERE/'markdown.js', '--format=esm', f'--metafile={meta}')
+    run(f'explorables={HERE.parent/"explorables/index.js"}', '--format=iife', '--global-name=explorables')
+    inputs = json.loads(meta.read_text(encoding='utf-8'))['inputs']
     meta.unlink()
     return sorted({m[1] for path in inputs if (m := re.search(r'node_modules/((?:@[^/]+/)?[^/]+)/', path))})
 
@@ -121,8 +123,9 @@ def add_to_page(page, notebook, live):
     packages = ['bnnp', *(p for p in ON_DEMAND if any(f'{p} import' in c['source'] for c in cells))]
     data = json.dumps(dict(bytes=loaded(live/'python', packages), packages=packages, cells=cells), ensure_ascii=False).replace('</', '<\\/')
     head = (f'<script type="application/json" id="live-cells">{data}</script>\n'
-            '<link rel="stylesheet" href="live/live.css">\n<script defer src="live/live.js"></script>\n</head>')
-    page.write_text(text.replace('</head>', head, 1), encoding='utf-8')
+            '<link rel="stylesheet" href="live/live.css">\n<script defer src="live/live.js"></script>\n')
+    if re.search(EXPLORABLE, text): head += '<link rel="stylesheet" href="live/explorables.css">\n<script defer src="live/explorables.js"></script>\n'
+    page.write_text(text.replace('</head>', f'{head}</head>', 1), encoding='utf-8')
 
 
 def add_live(site, pages):
@@ -130,6 +133,6 @@ def add_live(site, pages):
     live = site/'live'
     shutil.rmtree(live, ignore_errors=True)
     add_python(live/'python')
-    for name in OURS: shutil.copy2(HERE/name, live)
+    for path in OURS: shutil.copy2(path, live)
     licences(live, bundle(live))
     for notebook, page in pages.items(): add_to_page(page, notebook, live)

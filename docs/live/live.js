@@ -115,7 +115,10 @@
 
   function show(cell, { kind, name, text, form, data, display, update, wait }) {
     if (kind === 'clear' && wait) cell.clearing = true;
-    if (kind === 'clear' && !wait || kind !== 'clear' && cell.clearing) clear(cell);
+    if (kind === 'clear' && !wait || kind !== 'clear' && cell.clearing) {
+      cell.output.style.minHeight = `${cell.output.offsetHeight}px`;      // lest the page jump until the next picture is there
+      clear(cell);
+    }
     if (kind === 'stream') appendText(cell.output, name, text);
     if (kind === 'error') {
       if (cell.output.hidden) clear(cell);                    // a cell above, which ran quietly until it failed
@@ -148,6 +151,7 @@
   }
 
   function finish(cell, end, failed) {
+    cell.output.style.minHeight = '';
     if (end.kind === 'failed') {
       clear(cell);
       cell.output.append(make('pre', { className: 'live-error', textContent: `Python could not be loaded: ${end.text}\nRun tries it again.` }));
