@@ -1,5 +1,5 @@
 """Build the site: `python docs/build.py` makes `_docs/` out of `nbs/` and `_quarto.yml`, without Quarto, and fails if anything in it is broken."""
-import json, os, shutil, subprocess, sys, time
+import argparse, json, os, shutil, subprocess, sys, time
 from pathlib import Path
 
 import yaml
@@ -58,8 +58,8 @@ def write_pages(site, parts, pages, bodies, cfg):
     (site/'assets/search.json').write_text(json.dumps(search_index(pages, bodies), ensure_ascii=False), encoding='utf-8')
 
 
-def build(site, cfg):
-    "Write the whole site; returns what is wrong with it."
+def build(site, cfg, live=True):
+    "Write the whole site, with or without Python for the browser; returns what is wrong with it."
     install_npm()
     os.environ['PYTHONWARNINGS'] = 'ignore'    # of nbdev's worker processes: about cells with imports and other code
     processed = proc_nbs(n_workers=2, force=True)
@@ -71,19 +71,21 @@ def build(site, cfg):
     site.mkdir()
     bundle(site)
     write_pages(site, parts, pages, bodies, cfg)
-    if (HERE/'live/__init__.py').exists():
-        from live import add_live
+    if live:
+        from live import add_live                                   # with what it imports, only where it is wanted
         add_live(site, {p.path: site/f'{p.name}.html' for p in pages if p.path.suffix == '.ipynb'})
     left_out = {p.name for p in cfg.nbs_path.glob('[!_.]*') if p.suffix in ('.ipynb', '.qmd')} - {p.path.name for p in pages}
     return [*problems(site, pages), *(f'nbs/{name} is not in the sidebar of _quarto.yml' for name in sorted(left_out))]
 
 
 def main():
-    begin, cfg = time.time(), get_config()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--no-live', action='store_true', help='leave out the live cells, and with them the download of Python for the browser')
+    begin, cfg, args = time.time(), get_config(), parser.parse_args()
     site = cfg.config_path/cfg.doc_path.name
-    wrong = build(site, cfg)
-    print(*wrong, sep='\n', file=sys.stderr)
-    print(f'{len(list(site.glob("*.html")))} pages in {site}, {len(wrong)} problems, {time.time() - begin:.0f} s')
+    wrong = build(site, cfg, live=not args.no_live)
+    for line in wrong: print(line, file=sys.stderr)
+    print(f'{len(list(site.glob("*.html")))} pages in {site}, {len(wrong)} wrong, {time.time() - begin:.0f} s')
     return bool(wrong)
 
 

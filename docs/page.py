@@ -80,7 +80,7 @@ def head_docs(body):
 def link_pages(body, home, names):
     "Links to notebooks, and to this site by its full address, become links to the pages next to this one."
     for a in body.cssselect('a[href]'):
-        file, mark, anchor = a.get('href').removeprefix(home).partition('#')
+        file, mark, anchor = (a.get('href').removeprefix(home) or 'index.html').partition('#')
         a.set('href', (f'{names[file]}.html' if file in names else file) + mark + anchor)
         for key in 'target', 'style': a.attrib.pop(key, None)
 

@@ -87,9 +87,13 @@ def documented(cell):
 
 
 def documentation(cell, signature):
-    "Markdown of a documented name, with or without its signature."
-    text = re.sub(r'^def (?=[A-Z])', 'class ', '\n'.join(out.data['text/markdown'] for out in cell.outputs), flags=re.M)
-    return div(text if signature else re.sub(r'```python\n.*?\n```\n', '', text, flags=re.S), '.doc')
+    "Markdown of a documented name, with or without its signature, which is set as its source would be."
+    def spaced(m):
+        code = re.sub(r'\[(`\w+`)\]\([^)]*\)', r'\1', m[0]).replace('\n)->', '\n) -> ')
+        code = re.sub(r'^( +\**\w+):([^#\n]*)', lambda arg: f'{arg[1]}: {arg[2].replace("=", " = ", 1)}', code, flags=re.M)
+        return re.sub(r'^def (?=[A-Z])', 'class ', code, flags=re.M)
+    text = '\n'.join(out.data['text/markdown'] for out in cell.outputs)
+    return div(re.sub(r'```python\n.*?\n```\n', spaced if signature else '', text, flags=re.S), '.doc')
 
 
 def definitions(cell):
@@ -112,8 +116,9 @@ def blocks(original, processed, page):
             if name in docs: yield documentation(docs[name], signature=cell.id not in kept)
         if cell.id in kept: yield code(kept[cell.id], page) if cell.cell_type == 'code' else kept[cell.id].source
         elif more:
-            source = f'#| code-fold: true\n#| code-summary: "Source{": " * bool(names)}{", ".join(names)}"\n{options(cell)[1]}'
-            yield code(nbformat.from_dict(cell | dict(source=source, outputs=[])), page)
+            unnamed = ', '.join(name for name in names if name not in docs)
+            summary = f'#| code-fold: true\n#| code-summary: "Source{unnamed and ": " + unnamed}"\n'
+            yield code(nbformat.from_dict(cell | dict(source=summary + options(cell)[1], outputs=[])), page)
 
 
 def read_page(processed, path):
