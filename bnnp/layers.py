@@ -296,7 +296,7 @@ def update_running_statistics(
     var: np.ndarray, # (D,) its biased variance
     N: int, # size of the batch
 ) -> None:
-    "One step of the running averages. Like PyTorch and the paper it stores the unbiased variance, unless told otherwise."
+    "One step of the running averages. As in PyTorch and the paper they hold the unbiased variance, if not told otherwise."
     momentum = expect_option('bn_param', bn_param, 'momentum', lambda m: is_number(m) and 0 <= m <= 1, 'in [0, 1]', 0.9)
     if bn_param.get('unbiased', True): var = var * (N / max(N - 1, 1))
     for name, batch in ('running_mean', mu.real), ('running_var', var.real):
@@ -318,7 +318,7 @@ def batchnorm_forward(
     x: np.ndarray, # (N, D)
     gamma: np.ndarray, # (D,) scale
     beta: np.ndarray, # (D,) shift
-    bn_param: dict, # `mode` 'train' or 'test', `eps` 1e-5, `momentum` 0.9, `unbiased` True; keeps the running statistics
+    bn_param: dict, # `mode` 'train' or 'test', `eps` 1e-5, `momentum` 0.9, `unbiased` True; keeps running statistics
 ) -> tuple: # out (N, D), and the cache for either backward
     "Batch normalization [@ioffe2015batch]; a `ValueError` names a bad mode, option or shape."
     mode, eps = expect_mode('bn_param', bn_param), expect_eps('bn_param', bn_param)
