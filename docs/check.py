@@ -24,7 +24,7 @@ def place(element, page, *needles):
 
 def links(html, page, site, anchors):
     "Links to pages, files and anchors that are not there."
-    for a in html.cssselect('a[href]'):
+    for a in html.xpath('//a[@href][not(ancestor::*[@class="citation"])]'):
         if re.match(r'[a-z]+:|//', a.get('href')): continue
         file, _, anchor = a.get('href').partition('#')
         where = partial(place, a, page, a.get('href'), '#' + anchor if anchor else file, file, file.removesuffix('.html'), a.text_content())

@@ -37,11 +37,23 @@ end
 
 local function caption(block)
   if kind(block.identifier) and block.caption.long[1] then
-    local k = kind(block.identifier)
-    local label = pandoc.Span(NAMES[k] .. " " .. number(block.identifier) .. ": ", { class = "label" })
+    local label = pandoc.Span(NAMES[kind(block.identifier)] .. " " .. number(block.identifier) .. ": ", { class = "label" })
     block.caption.long[1].content:insert(1, label)
   end
   return block
+end
+
+-- The alternative text is what `fig-alt` says. For a figure that says nothing, pandoc would repeat the caption.
+local function image(img)
+  img.attributes.alt, img.attributes["fig-alt"] = img.attributes["fig-alt"], nil
+  return img
+end
+
+local function figure(block)
+  return caption(block:walk { Image = function(img)
+    img.attributes.alt = img.attributes.alt or ""
+    return img
+  end })
 end
 
 local function section(header)
@@ -50,19 +62,23 @@ local function section(header)
   end
 end
 
+-- `@eq-x`, `[-@fig-x]`, also among citations of papers, which are left to citeproc
 local function reference(cite)
-  local out = pandoc.Inlines {}
+  local out, papers = pandoc.Inlines {}, pandoc.List {}
   for _, c in ipairs(cite.citations) do
-    if not kind(c.id) then return nil end
-    if #out > 0 then out:insert(pandoc.Str(", ")) end
-    out:extend(c.prefix)
-    if #c.prefix > 0 then out:insert(pandoc.Space()) end
     local to = targets[c.id]
-    local text = to and (c.mode == "SuppressAuthor" and to.text or to.name .. " " .. to.text)
-    out:insert(to and pandoc.Link(text, "#" .. c.id, "", { class = "reference" })
-      or pandoc.Span("@" .. c.id, { class = "unresolved" }))
-    out:extend(c.suffix)
+    if not kind(c.id) then
+      papers:insert(c)
+    else
+      if #out > 0 then out:insert(pandoc.Str(", ")) end
+      local text = to and (c.mode == "SuppressAuthor" and to.text or to.name .. " " .. to.text)
+      out:extend(c.prefix)
+      out:insert(to and pandoc.Link(text, "#" .. c.id, "", { class = "reference" }) or pandoc.Span("@" .. c.id, { class = "unresolved" }))
+      out:extend(c.suffix)
+    end
   end
+  if #out == 0 then return nil end
+  if #papers > 0 then out:extend { pandoc.Space(), pandoc.Cite({}, papers) } end
   return out
 end
 
@@ -81,6 +97,6 @@ local function callout(div)
 end
 
 return {
-  { Inlines = equations, Figure = caption, Table = caption, Header = section, Div = callout },
+  { Inlines = equations, Image = image, Figure = figure, Table = caption, Header = section, Div = callout },
   { Cite = reference },
 }

@@ -13,7 +13,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
 HERE = Path(__file__).parent
-PANDOC = [f'--lua-filter={HERE/"crossref.lua"}', '--citeproc', '--katex', '--columns=1000', '--wrap=none', '--syntax-highlighting=none',
+PANDOC = ['--quiet', f'--lua-filter={HERE/"crossref.lua"}', '--citeproc', '--katex', '--columns=1000', '--wrap=none', '--syntax-highlighting=none',
           f'--metadata-file={HERE/"metadata.yml"}']
 TOKENS = HtmlFormatter(nowrap=True)
 PLAIN = re.compile(r'<span class="(?:n|p|o|w|nb|nn|bp)">([^<]*)</span>')     # tokens that have no colour of their own

@@ -43,9 +43,9 @@ def picture(out, kind, said, page):
     label = said.get('label', '')
     name = f'figures/{page.name}-{label or "output"}-{hashlib.sha256(data).hexdigest()[:8]}.{kind.removesuffix("+xml")}'
     page.files[name] = data
-    size = 'width={width} height={height}'.format(**out.metadata[f'image/{kind}'])
+    size = ' '.join(f'{k}={v}' for k, v in out.metadata.get(f'image/{kind}', {}).items())
     marks = [f'#{label}'] if label else []
-    if 'fig-alt' in said: marks.append('alt=' + quoted(said['fig-alt']))
+    if 'fig-alt' in said: marks.append('fig-alt=' + quoted(said['fig-alt']))
     return f'![{said.get("fig-cap", "")}]({name}){{{" ".join([*marks, size])}}}\n'
 
 
