@@ -11,7 +11,7 @@ ROOT, MODULES = HERE.parents[1], HERE.parent/'node_modules'
 PYODIDE = MODULES/'pyodide'                                   # its own files, which npm checked against package-lock.json
 CORE = ['pyodide.mjs', 'pyodide.asm.js', 'pyodide.asm.wasm', 'python_stdlib.zip']
 CDN = 'https://cdn.jsdelivr.net/pyodide/v{version}/full/'     # where Pyodide's packages are at home
-OURS = [HERE/name for name in ('live.js', 'live.css', 'worker.js', 'kernel.py')] + [HERE.parent/'explorables/explorables.css']
+OURS = [HERE/name for name in ('live.css', 'worker.js', 'kernel.py')] + [HERE.parent/'explorables/explorables.css']
 # Packages built for Pyodide, and what each needs here: less than Matplotlib's own list, which serves other formats and time zones.
 BUILT = {'numpy': [], 'contourpy': ['numpy'], 'cycler': [], 'kiwisolver': [], 'packaging': [], 'pillow': [], 'pyparsing': [], 'six': [],
          'python-dateutil': ['six'], 'threadpoolctl': [],
@@ -83,11 +83,12 @@ def add_python(python):
 
 
 def bundle(live):
-    "Bundle the editor, the Markdown renderer and the explorables; returns the npm packages that got into the bundles."
+    "Bundle our scripts, the editor and the Markdown renderer; returns the npm packages that got into the bundles."
     meta = live/'meta.json'
     options = ['--bundle', '--minify', '--target=es2022', f'--outdir={live}', '--legal-comments=none', '--log-level=warning']
     run = lambda *words: subprocess.run([MODULES/'.bin/esbuild', *words, *options], check=True, env=os.environ | {'NODE_PATH': str(MODULES)})
     run(HERE/'editor.js', HERE/'markdown.js', '--format=esm', f'--metafile={meta}')
+    run(f'live={HERE/"page.js"}', '--format=iife')             # not modules, so that they work in a page opened from a disk
     run(f'explorables={HERE.parent/"explorables/index.js"}', '--format=iife', '--global-name=explorables')
     inputs = json.loads(meta.read_text(encoding='utf-8'))['inputs']
     meta.unlink()

@@ -23,13 +23,14 @@ async function start(packages) {
 
 let kernel;
 self.onmessage = async ({ data }) => {
+  const { id } = data;
   try {
     kernel ??= start(data.packages);
-    if (!data.source) { await kernel; return postMessage({ kind: 'ready' }); }
+    if (!data.source) { await kernel; return postMessage({ kind: 'ready', id }); }
     const begin = performance.now();
     const ok = (await kernel).run(data.source, data.name, data.quiet);
-    postMessage({ kind: 'done', ok, seconds: (performance.now() - begin) / 1000 });
+    postMessage({ kind: 'done', id, ok, seconds: (performance.now() - begin) / 1000 });
   } catch (error) {                            // not the cell's errors, but ours: a file missing, out of memory
-    postMessage({ kind: 'failed', text: String(error.message ?? error) });
+    postMessage({ kind: 'failed', id, text: String(error.message ?? error) });
   }
 };
