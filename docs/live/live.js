@@ -1,5 +1,5 @@
-// Run buttons for the code cells of a page. What a cell shows is always what the whole page, run from its top, would show:
-// before a cell runs, the cells above it run that have not run as they now stand. Nothing is loaded before the first click.
+// Run buttons for the code cells of a page. Before a cell runs, the cells above it run that have not run as they now stand,
+// and all between, so that it shows what the page run from its top would show. Nothing is loaded before the first click.
 'use strict';
 (() => {
   const here = new URL('.', document.currentScript.src);
