@@ -66,6 +66,8 @@ def build(site, cfg, live=True):
     config = yaml.safe_load((cfg.config_path/'_quarto.yml').read_text(encoding='utf-8'))
     parts = [(title, [read_page(processed/name, cfg.nbs_path/name) for name in names]) for title, names in sidebar(config)]
     pages = [page for _, group in parts for page in group]
+    for title, group in parts:
+        if not title: group[0].number = ''                            # what stands outside the parts is no chapter
     bodies = render(pages, cfg.nbs_path/'references.bib', f'{cfg.doc_host.rstrip("/")}/{cfg.doc_baseurl.strip("/")}/')
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir()

@@ -128,7 +128,7 @@ class Visit:
         self.page.on('console', lambda m: self.wrong.append(m.text) if m.type in ('error', 'warning') else None)
         self.page.on('pageerror', lambda error: self.wrong.append(str(error)))
         self.page.on('requestfailed', lambda request: self.wrong.append(f'failed: {request.url}'))
-        self.page.on('response', self.responses.append)
+        self.page.on('response', lambda response: self.responses.append(response))
 
     def __enter__(self): return self
     def __exit__(self, *exc): self.context.close()
