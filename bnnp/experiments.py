@@ -197,8 +197,7 @@ def identity(trial: Trial # a run
         value = getattr(trial.config, f.name)
         if value == getattr(usual, f.name): continue
         config[f.name] = float(value) if f.type is float and value is not None else value
-    measure = f'{trial.measure.__module__}.{trial.measure.__qualname__}'
-    return finite(dict(measure=measure, config=config, extra=trial.extra))
+    return finite(dict(measure=trial.measure.__name__, config=config, extra=trial.extra))
 
 # %% ../nbs/07_experiments.ipynb #5a7d2740
 def key(trial: Trial # a run
