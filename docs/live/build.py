@@ -80,6 +80,7 @@ def add_python(python):
             shutil.copy2(wheel, python)
             packages[name] = entry(name, wheel, depends)
     (python/'pyodide-lock.json').write_text(json.dumps({'info': lock['info'], 'packages': packages}, indent=1), encoding='utf-8')
+    subprocess.run(['node', HERE/'compile.mjs', python, 'bnnp', *ON_DEMAND], check=True)
 
 
 def bundle(live):
@@ -113,7 +114,7 @@ def loaded(python, names):
     "Bytes that are loaded for some packages, those that they need included."
     lock, wanted = json.loads((python/'pyodide-lock.json').read_text(encoding='utf-8'))['packages'], list(names)
     for name in wanted: wanted += [d for d in lock[name]['depends'] if d not in wanted]
-    return sum((python/f).stat().st_size for f in [*CORE, 'pyodide-lock.json', *(lock[n]['file_name'] for n in wanted)])
+    return sum((python/f).stat().st_size for f in [*CORE, 'compiled.zip', 'pyodide-lock.json', *(lock[n]['file_name'] for n in wanted)])
 
 
 def add_to_page(page, notebook, live):
