@@ -21,6 +21,7 @@ const here = () => {
   const at = Math.max(0, headings.findLastIndex(h => h.getBoundingClientRect().top < innerHeight / 3))
   links.forEach((a, i) => i === at ? a.setAttribute('aria-current', 'true') : a.removeAttribute('aria-current'))
 }
+$('#site-contents')?.addEventListener('click', event => event.target.closest('a') && event.currentTarget.matches(':popover-open') && event.currentTarget.hidePopover())
 if (links.length) addEventListener('scroll', () => requestAnimationFrame(here), { passive: true }), here()
 
 // Search: the index is fetched when the box is first opened. A name such as `dropout_mask` is found whole and by its parts.
