@@ -271,7 +271,7 @@ def _locate(data_dir=None, manifests=MANIFESTS):
 def _recall() -> dict: # path -> what was right there
     "The files that were checked before."
     try: seen = json.loads((cache_dir()/'verified.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError): return {}
+    except (OSError, ValueError, RecursionError): return {}
     return seen if isinstance(seen, dict) else {}
 
 # %% ../nbs/00_data.ipynb #ce5e9777
@@ -320,7 +320,7 @@ def _remember(
 def _stamp(file, digest) -> str: # differs when the file or the digest does
     "What to remember of an open file whose digest was right."
     info = os.fstat(file.fileno())
-    return f'{digest} {info.st_size} {info.st_mtime_ns}'
+    return f'{digest} {info.st_size} {info.st_mtime_ns} {info.st_ctime_ns}'
 
 # %% ../nbs/00_data.ipynb #079df3e4
 def _check_archive(
@@ -954,7 +954,7 @@ def _unpack(
             _write_synced(new/name, data)
         sync_folder(new)
         os.rename(new, place/m.folder)
-        sync_folder(place)
+        with _quiet(): sync_folder(place)
     finally: shutil.rmtree(new, ignore_errors=True)
     return place/m.folder
 
