@@ -226,6 +226,16 @@ def test_no_scheduler_is_a_line(tmp_path):
     assert 'Traceback' not in done.stderr
 
 
+def test_a_script_that_would_start_itself_again_is_told_so(tmp_path):
+    script = tmp_path/'script.py'
+    script.write_text('from bnnp.experiments import EXPERIMENTS, sweep\n'
+                      'results = sweep(EXPERIMENTS["smoke"], workers=2, log_dir=None)\nprint(len(results))\n')
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "within `if __name__ == '__main__':`" in done.stderr.splitlines()[-1]
+    script.write_text(script.read_text().replace('results =', "if __name__ == '__main__': results =").replace('\nprint', '; print'))
+    assert subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300).stdout == '12\n'
+
+
 def test_a_worker_with_other_data_refuses():
     with pytest.raises(OSError, match='has the checksum [0-9a-f]+ here, 123 where the run comes from'):
         perform(trials(EXPERIMENTS['smoke'])[0], '123')
