@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['PYTHON_VERSION', 'BINARY_VERSION', 'MANIFESTS', 'CIFAR10_CLASSES', 'SHAPES10_CLASSES', 'SPLIT_STREAM',
            'AUGMENT_STREAM', 'MIRRORS', 'DataError', 'Manifest', 'read_binary_batch', 'read_python_batch', 'cache_dir',
-           'load_cifar10', 'load_CIFAR10', 'get_CIFAR10_data', 'load_shapes10', 'load_data', 'redeal', 'take_splits',
-           'get_data', 'epoch_batches', 'take_batch', 'windows', 'Augment', 'Patience', 'try_lock', 'data_command']
+           'try_lock', 'load_cifar10', 'load_CIFAR10', 'get_CIFAR10_data', 'load_shapes10', 'load_data', 'redeal',
+           'take_splits', 'get_data', 'epoch_batches', 'take_batch', 'windows', 'Augment', 'Patience', 'sync_folder',
+           'data_command']
 
 # %% ../nbs/00_data.ipynb #48b0d551
 import hashlib, json, os, re, sys, time
@@ -270,10 +271,31 @@ def _locate(data_dir=None, manifests=MANIFESTS):
 def _recall() -> dict: # path -> what was right there
     "The files that were checked before."
     try: seen = json.loads((cache_dir()/'verified.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError): return {}
+    except (OSError, ValueError, RecursionError): return {}
     return seen if isinstance(seen, dict) else {}
 
 # %% ../nbs/00_data.ipynb #ce5e9777
+def try_lock(file) -> bool: # an open file
+    "Whether this process now holds the lock on `file`, or locks are unknown here."
+    try:
+        if sys.platform == 'win32':
+            import msvcrt
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError): return False
+    except (OSError, ImportError): pass # a file system or platform without locks
+    return True
+
+# %% ../nbs/00_data.ipynb #f4ce2677
+def _is(file, path) -> bool: # False if the file was deleted or replaced since it was opened
+    "Whether `path` still names the open file."
+    try: return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError: return False
+
+# %% ../nbs/00_data.ipynb #c439a46c
 @contextmanager
 def _quiet():
     "Let an `OSError` pass."
@@ -282,24 +304,23 @@ def _quiet():
 
 
 def _remember(
-    fresh: dict, # path -> what was right there
+    fresh: dict, # path -> what is right there
 ):
-    "Add files to those that were checked; a cache that cannot be written only means to check again."
+    "Add files to those that were checked; if that cannot be, they are checked again the next time."
     if not fresh: return
-    path = cache_dir()/'verified.json'
-    own = path.with_name(f'verified.{os.getpid()}.{time.monotonic_ns()}')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        own.write_text(json.dumps(dict(list({**_recall(), **fresh}.items())[-100:])), encoding='utf-8')
-        os.replace(own, path) # at once, whoever else is writing
-    except OSError:
-        with _quiet(): own.unlink()
+    with _quiet():
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        with open(cache_dir()/'verified.json', 'ab') as file:
+            if not try_lock(file): return
+            text = json.dumps(dict(list({**_recall(), **fresh}.items())[-100:]))
+            file.truncate(0)
+            file.write(text.encode())
 
 # %% ../nbs/00_data.ipynb #59fe7b76
 def _stamp(file, digest) -> str: # differs when the file or the digest does
     "What to remember of an open file whose digest was right."
     info = os.fstat(file.fileno())
-    return f'{digest} {info.st_size} {info.st_mtime_ns}'
+    return f'{digest} {info.st_size} {info.st_mtime_ns} {info.st_ctime_ns}'
 
 # %% ../nbs/00_data.ipynb #079df3e4
 def _check_archive(
@@ -376,6 +397,21 @@ def _load(
     _remember(fresh)
     return X, y
 
+# %% ../nbs/00_data.ipynb #c7cf2f1a
+def _tidy(
+    place: Path, # a folder that has the data
+    m: Manifest, # their manifest
+):
+    "Remove what a download left that was killed when all was in place."
+    import shutil
+    lock = place/f'{m.archive}.lock'
+    if not lock.exists(): return
+    with _quiet(), open(lock, 'ab') as file:
+        if not (try_lock(file) and _is(file, lock)): return # it is going on
+        (place/f'{m.archive}.part').unlink(missing_ok=True)
+        shutil.rmtree(place/f'{m.folder}.unpacking', ignore_errors=True)
+        lock.unlink()
+
 # %% ../nbs/00_data.ipynb #156f2928
 def _by_hand(
     place: Path, # where the data should be
@@ -405,6 +441,7 @@ def load_cifar10(
             if not download: raise DataError(f'not found in {", ".join(map(str, places))}; {_advice(places[0])}')
             found = _download(manifests[0], places[0], **options)
         path, m = found
+        if path.name == m.folder: _tidy(path.parent, m)
         X, y = _load(path, m)
     n = 5 * m.rows
     return dict(X_train=X[:n], y_train=y[:n], X_test=X[n:], y_test=y[n:], classes=list(CIFAR10_CLASSES), name='cifar10',
@@ -864,28 +901,7 @@ def _reason(error):
     text = getattr(error, 'strerror', None) or str(error) or type(error).__name__
     return ' '.join(text.split())[:100]
 
-# %% ../nbs/00_data.ipynb #52c97451
-def try_lock(file) -> bool:
-    "Whether this process now holds the lock on `file`, or locks are unknown here."
-    try:
-        if sys.platform == 'win32':
-            import msvcrt
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError): return False
-    except (OSError, ImportError): pass # a file system or platform without locks
-    return True
-
 # %% ../nbs/00_data.ipynb #6480155b
-def _is(file, path) -> bool: # False if the file was deleted or replaced since it was opened
-    "Whether `path` still names the open file."
-    try: return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except OSError: return False
-
-
 @contextmanager
 def _locked(
     path: Path, # of the lock file, which is created, and deleted in the end
@@ -905,6 +921,22 @@ def _locked(
             return
 
 # %% ../nbs/00_data.ipynb #1bb069bb
+def sync_folder(folder) -> None:
+    "Have the folder itself on disk, where the system can do that, so that a renamed file outlives a power cut."
+    if os.name != 'posix': return
+    handle = os.open(folder, os.O_RDONLY)
+    try: os.fsync(handle)
+    finally: os.close(handle)
+
+
+def _write_synced(path, data):
+    "A new file, on disk before this returns."
+    with open(path, 'wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+# %% ../nbs/00_data.ipynb #c4c7f3ee
 def _unpack(
     archive: Path, # complete and checked
     m: Manifest, # its manifest
@@ -919,8 +951,10 @@ def _unpack(
         for name, data in _members(archive, m, digests):
             md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
             if md5 != digests[name]: raise DataError(f'{name} in it has the MD5 {md5} instead of {digests[name]}')
-            (new/name).write_bytes(data)
+            _write_synced(new/name, data)
+        sync_folder(new)
         os.rename(new, place/m.folder)
+        with _quiet(): sync_folder(place)
     finally: shutil.rmtree(new, ignore_errors=True)
     return place/m.folder
 

@@ -12,6 +12,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import count
+from threading import get_ident
 
 import numpy as np
 from threadpoolctl import threadpool_info
@@ -255,7 +256,7 @@ SHARE = 65536      # elements that are worth a thread of their own
 # %% ../nbs/05b_fast.ipynb #b0e1670c
 @lru_cache
 def scratch(
-    k: int, # number of the thread
+    thread: int, # its identifier: two nets may be trained in two threads
     dtype: np.dtype, # of the array
 ) -> np.ndarray: # (PIECE,)
     "Memory for a thread's intermediate results."
@@ -272,7 +273,7 @@ def in_pieces(
     threads = min(threads, math.ceil(n / SHARE))
     cut = pieces(n, threads=threads)
     def share(k):
-        for piece in cut[k::threads]: work(piece, scratch(k, dtype)[:piece.stop - piece.start])
+        for piece in cut[k::threads]: work(piece, scratch(get_ident(), dtype)[:piece.stop - piece.start])
     waiting = [helpers(threads - 1).submit(share, k) for k in range(1, threads)]
     share(0)
     for w in waiting: w.result()

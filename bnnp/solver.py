@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['EVALUATION_STREAM', 'LogError', 'finite', 'naming', 'log_line', 'RunLog', 'numbered', 'says_nothing', 'is_log',
            'start_log', 'RunRecord', 'parse_line', 'read_log', 'CheckpointError', 'temporary_name', 'whole_file',
-           'sync_folder', 'save_checkpoint', 'load_checkpoint', 'checkpoints', 'newest_checkpoint', 'is_running',
-           'is_abandoned', 'remove_leftovers', 'stop_on_signal', 'expect_data', 'expect_settings', 'choose_threads',
-           'Solver', 'get_state', 'set_state', 'say']
+           'save_checkpoint', 'load_checkpoint', 'checkpoints', 'newest_checkpoint', 'is_running', 'is_abandoned',
+           'remove_leftovers', 'stop_on_signal', 'expect_data', 'expect_settings', 'choose_threads', 'Solver',
+           'get_state', 'set_state', 'say']
 
 # %% ../nbs/06_solver.ipynb #1822a391
 import json, math, os, re, signal, struct, sys, threading, time, warnings, zipfile, zlib
@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     from tqdm.auto import tqdm
 
 # %% ../nbs/06_solver.ipynb #043afc2d
-from .data import epoch_batches, take_batch, try_lock
+from .data import epoch_batches, sync_folder, take_batch, try_lock
 from .layers import is_number, numeric
 from .fast import IN_PLACE, FastStep, available_threads, sensible_threads
 from .network import FullyConnectedNet, Params
@@ -84,7 +84,7 @@ class RunLog:
 
     def __init__(self, path): # an existing file, or one to begin
         self.path = Path(path)
-        with open(self.path, 'a+b') as f:
+        with naming(self.path), open(self.path, 'a+b') as f:
             if _ends_midline(f): f.write(b'\n')
 
     @contextmanager
@@ -231,15 +231,7 @@ def whole_file(path): # of the file to be; its folder is made if it is missing
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
-
-# %% ../nbs/06_solver.ipynb #88b4d06e
-def sync_folder(folder: Path) -> None:
-    "Have the folder itself on disk, where the system can do that, so that a renamed file outlives a power cut."
-    if os.name != 'posix': return
-    handle = os.open(folder, os.O_RDONLY)
-    try: os.fsync(handle)
-    finally: os.close(handle)
+    with naming(path): sync_folder(path.parent)
 
 # %% ../nbs/06_solver.ipynb #9be1b0ca
 def save_checkpoint(
@@ -765,6 +757,7 @@ def train(self: Solver) -> None:
         set_state(self.model, self.best_state)
         raise
     if self.step < total: self.stopped('interrupted', signal=int(stop.number))
+    self.keep_two()                                                         # one may be left by a process that was killed
     self.last_state = get_state(self.model)
     set_state(self.model, self.best_state)
     self.seconds, self.started = self.elapsed(), None
@@ -841,6 +834,13 @@ def save(self: Solver) -> None:
                 optim={part: _optim_state(config)[1] for part, config in self.optim_configs.items()},
                 settings=self.settings(), log=self.log.path.name if self.log else None)
     save_checkpoint(f'{self.checkpoint_name}_step_{self.step}.npz', self._arrays(), meta)
+    self.keep_two()
+
+# %% ../nbs/06_solver.ipynb #22aceff8
+@patch
+def keep_two(self: Solver) -> None:
+    "Delete all checkpoints but the last two."
+    if not self.checkpoint_name: return
     for old in checkpoints(self.checkpoint_name)[:-2]: old.unlink(missing_ok=True)
 
 # %% ../nbs/06_solver.ipynb #7643f793

@@ -46,11 +46,11 @@ def references(html, page):
 
 def figures(html, page):
     "Figures without a text for those who cannot see them, or without a caption."
-    for img in html.cssselect('main img'):
+    for img in html.cssselect('main img, main svg[role=img]'):
         figure = next(img.iterancestors('figure'), None)
         caption = ''.join(c.text_content() for c in figure.cssselect('figcaption')) if figure is not None else ''
         where = partial(place, img, page, figure is not None and figure.get('id'), img.get('src'), '![', 'fig-cap', 'figure(', 'plot')
-        if not img.get('alt', '').strip(): yield where(), 'figure without alternative text (fig-alt)'
+        if not img.get('alt', img.get('aria-label', '')).strip(): yield where(), 'figure without alternative text (fig-alt)'
         if not re.sub(r'^Figure \d+:', '', caption).strip(): yield where(), 'figure without a caption (fig-cap)'
 
 

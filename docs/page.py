@@ -96,6 +96,23 @@ def tidy(body):
     for img in body.cssselect('img')[1:]: img.set('loading', 'lazy')
 
 
+def inline_drawings(body, page):
+    "SVG pictures become part of the page, so that what was grey takes the theme's ink and text the page's typeface."
+    for img in body.cssselect('img[src$=".svg"]'):
+        name = img.get('src')
+        if name not in page.files: continue
+        svg = re.sub(r'<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>', '', page.files.pop(name).decode(), flags=re.S)
+        unique = Path(name).stem + '-'                                          # for ids, which Matplotlib repeats from figure to figure
+        svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf'\g<1>{unique}', svg).replace('xlink:href', 'href')
+        if 'fill: #ffffff' not in svg: svg = svg.replace('#808080', 'currentColor')   # a drawing on its own ground keeps its colours
+        drawing = fragment_fromstring(svg.strip())
+        points = float(drawing.get('width').removesuffix('pt'))
+        for key in 'width', 'height', 'version', 'xmlns', 'xmlns:xlink': drawing.attrib.pop(key, None)
+        drawing.attrib.update({'role': 'img', 'aria-label': img.get('alt', ''), 'style': f'--width: {points * 100 / 72:.0f}px'})
+        wrap(img, E.DIV({'class': 'scroll'}))
+        img.getparent().replace(img, drawing)
+
+
 def contents(body):
     "The headings of a page for its table of contents: (level, id, title)."
     for heading in body.xpath('.//*[self::h2 or self::h3][@id][not(ancestor::*[contains(@class, "doc")])]'):
@@ -121,7 +138,8 @@ def render(pages, bibliography, home):
     names = {p.path.name: p.name for p in pages}
     bodies = parallel(body_of, pages, bibliography=bibliography, threadpool=True, n_workers=2)
     render_maths(bodies)
-    for body in bodies:
+    for page, body in zip(pages, bodies):
+        inline_drawings(body, page)
         colour_code(body)
         fold_code(body)
         head_docs(body)

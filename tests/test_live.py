@@ -86,6 +86,7 @@ def browser():
 def opened(browser, url, name, **options):
     "A page; at its end, that all it asked for came from the site, and that nothing went wrong unseen."
     context = browser.new_context(**options)
+    context.set_default_timeout(WAIT)
     page = context.new_page()
     page.asked, page.wrong = [], []
     context.on('request', lambda request: page.asked.append(request.url))

@@ -1,5 +1,5 @@
 """What a notebook cannot show of a sweep: workers and submitters that are killed, and other machines."""
-import os, signal, subprocess, sys, time
+import json, os, signal, subprocess, sys, tempfile, threading, time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -39,8 +39,7 @@ def weighs(config, data):
     lines = Path('/proc/self/smaps_rollup').read_text().splitlines()[1:]
     kinds = {name: int(amount) / 1e3 for name, amount, _ in (line.replace(':', '').split() for line in lines)}
     threads = [lib['num_threads'] for lib in threadpool_info() if lib['user_api'] == 'blas']
-    return dict(touched=touched, rss=kinds['Rss'], private=kinds['Private_Clean'] + kinds['Private_Dirty'], pss=kinds['Pss'],
-                threads=threads, pid=os.getpid())
+    return dict(touched=touched, rss=kinds['Rss'], own=kinds['Anonymous'], threads=threads, pid=os.getpid())
 
 
 def experiment(folder, seeds=4, **extra):
@@ -86,10 +85,10 @@ def test_a_run_that_fails_is_reported_with_its_configuration(tmp_path, capsys, w
     assert (tmp_path/'1_None').read_text() == 'x' and (tmp_path/'2_None').read_text() == 'xx'
 
 
-def command(log_dir, *more, seeds=40):
+def command(log_dir, *more, seeds):
     "The words that start a sweep of many short runs in a process of its own."
     code = 'from bnnp.experiments import sweep_command; sweep_command()'
-    return [sys.executable, '-c', code, 'smoke', '--log_dir', str(log_dir), '--seeds', str(seeds), '--workers', '2', *more]
+    return [sys.executable, '-c', code, 'smoke', '--log_dir', str(log_dir), '--seeds', str(seeds), '--summary=', *more]
 
 
 def children(pid):
@@ -103,7 +102,7 @@ def alive(pid):
     except OSError: return False
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=300):
     "Wait for something to become true."
     end = time.monotonic() + seconds
     while not condition():
@@ -111,26 +110,36 @@ def until(condition, seconds=60):
         time.sleep(.02)
 
 
-@posix
-@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path, how):
-    logs = lambda: {p: p.stat().st_mtime_ns for p in tmp_path.rglob('*.jsonl')}
-    process = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    until(lambda: len(logs()) > 10)
+def stopped(process, log_dir, how):
+    "Stop a sweep when it has a few logs; what it said, and the processes that it had started."
+    until(lambda: len(logs_in(log_dir)) > 5)
     workers = children(process.pid)
     process.send_signal(how)
-    said, _ = process.communicate(timeout=30)
-    assert len(workers) >= 2
-    until(lambda: not any(map(alive, workers)), 10)                        # nobody works on for nobody
-    before = logs()
-    assert len(before) < 160 and all(read_value(p) for p in before)
+    said, _ = process.communicate(timeout=300)
+    until(lambda: not any(map(alive, workers)))                            # nobody works on for nobody
+    return said, workers
+
+
+def logs_in(folder): return {p: p.stat().st_mtime_ns for p in folder.rglob('*.jsonl')}
+
+
+@posix
+@pytest.mark.parametrize('how, workers', [(signal.SIGKILL, 2), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGINT, 1)])
+def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path, how, workers):
+    words = command(tmp_path, '--workers', str(workers), seeds=20)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    said, started = stopped(process, tmp_path, how)
+    assert len(started) >= (2 if workers == 2 else 0)
+    before = logs_in(tmp_path)
+    assert len(before) < 80 and all(read_value(p) for p in before)         # each is whole
     if how == signal.SIGKILL: assert process.returncode == -9
-    else: assert process.returncode == 128 + how and f'stopped: {len(before)} of 160 runs' in said
-    again = subprocess.run(command(tmp_path), capture_output=True, text=True)
+    else: assert process.returncode == 128 + how and f'stopped: {len(before)} of 80 runs' in said
+    again = subprocess.run(words, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    after = logs()
-    assert len(after) == 160 and before.items() <= after.items()           # none lost, none run again
-    e = replace(EXPERIMENTS['smoke'], seeds=40)
+    after = logs_in(tmp_path)
+    assert len(after) == 80 and before.items() <= after.items()            # none lost, none run again
+    assert not list(Path(tempfile.gettempdir()).glob(f'bnnp_shared_{process.pid}_*'))
+    e = replace(EXPERIMENTS['smoke'], seeds=20)
     assert bits(sweep(e, log_dir=tmp_path, workers=1, progress=False)) == at_home(e)
 
 
@@ -140,14 +149,13 @@ def cluster(folder, workers=2):
     env = os.environ | {'PYTHONPATH': f'{TESTS}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'}
     start = lambda *words: subprocess.Popen([sys.executable, '-m', 'distributed.cli.dask_' + words[0], *words[1:]],
                                             env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    place = folder/'scheduler.json'
-    processes = [start('scheduler', '--scheduler-file', str(place), '--port', '0', '--no-dashboard')]
-    until(lambda: place.exists() and place.read_text())
-    import json
-    address = json.loads(place.read_text())['address']
+    place, processes = folder/'scheduler.json', []
     try:
-        processes += [start('worker', address, '--nthreads', '1', '--no-nanny', '--no-dashboard', '--local-directory', str(folder))
-                      for _ in range(workers)]
+        processes.append(start('scheduler', '--scheduler-file', str(place), '--port', '0', '--no-dashboard'))
+        until(lambda: place.exists() and place.read_text().rstrip().endswith('}'))
+        address = json.loads(place.read_text())['address']
+        options = '--nthreads 1 --no-nanny --no-dashboard --local-directory'.split()
+        processes += [start('worker', address, *options, str(folder)) for _ in range(workers)]
         yield address, processes[1:]
     finally:
         for p in processes: p.kill()
@@ -159,10 +167,9 @@ def test_dask_workers_one_of_which_is_killed(tmp_path):
     distributed = pytest.importorskip('distributed')
     e = Experiment('slowly', 'Does it hold?', SMALL, factors=dict(normalization=(None, 'batchnorm')), seeds=12, measure=slowly,
                    extra=dict(seconds=.1))
-    logs = lambda: list((tmp_path/'logs').rglob('*.jsonl'))
+    logs = lambda: logs_in(tmp_path/'logs')
     with cluster(tmp_path) as (address, workers), distributed.Client(address) as client:
-        client.wait_for_workers(2, timeout=60)
-        import threading
+        client.wait_for_workers(2, timeout=300)
         def kill_one():
             until(lambda: len(logs()) >= 6)
             workers[0].kill()
@@ -180,7 +187,7 @@ def test_dask_workers_one_of_which_is_killed(tmp_path):
 def test_the_command_with_a_scheduler(tmp_path):
     pytest.importorskip('distributed')
     with cluster(tmp_path) as (address, _):
-        done = subprocess.run(command(tmp_path/'logs', '--scheduler', address, seeds=3), capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command(tmp_path/'logs', '--scheduler', address, seeds=3), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     e = replace(EXPERIMENTS['smoke'], seeds=3)
     assert bits(sweep(e, log_dir=tmp_path/'logs', workers=1, progress=False)) == at_home(e)
@@ -194,10 +201,29 @@ def test_workers_share_the_pictures_and_have_one_thread_each():
     e = Experiment('weighs', 'What does a worker weigh?', RunConfig(dataset='cifar10'), seeds=6, measure=weighs)
     values = [r.value for r in sweep(e, workers=2, log_dir=None, progress=False)]
     assert len({v['pid'] for v in values}) == 2 and len({v['touched'] for v in values}) == 1
-    print(values[-1])
     assert all(v['threads'] == [1] * len(v['threads']) for v in values)
     assert all(v['rss'] > 184 for v in values)                             # all 60,000 pictures are in its memory
-    assert all(v['private'] < 92 for v in values)                          # but not even half of them are its own
+    assert all(v['own'] < 92 for v in values)                              # but not even half of them are its own
+
+
+@posix
+def test_the_command_with_a_scheduler_is_stopped(tmp_path):
+    pytest.importorskip('distributed')
+    with cluster(tmp_path) as (address, workers):
+        words = command(tmp_path/'logs', '--scheduler', address, seeds=40)
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        said, _ = stopped(process, tmp_path/'logs', signal.SIGINT)
+        assert process.returncode == 130 and 'of 160 runs are done and kept' in said
+        assert all(w.poll() is None for w in workers)                      # they are not ours to end
+
+
+def test_no_scheduler_is_a_line(tmp_path):
+    pytest.importorskip('distributed')
+    words = command(tmp_path, '--scheduler', 'tcp://127.0.0.1:1', seeds=1)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith('error: ') and 'tcp://127.0.0.1:1' in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 def test_a_worker_with_other_data_refuses():

@@ -2,7 +2,7 @@
 import hashlib, json, os, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 from urllib.request import urlopen
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from .cells import live_cells
 
@@ -19,6 +19,7 @@ BUILT = {'numpy': [], 'contourpy': ['numpy'], 'cycler': [], 'kiwisolver': [], 'p
 PURE = {'fastcore': [], 'tqdm': [], 'sortedcontainers': [], 'attrs': [], 'hypothesis': ['attrs', 'sortedcontainers']}  # pinned in requirements.txt
 BNNP = ['numpy', 'matplotlib', 'fastcore', 'tqdm', 'threadpoolctl']
 EXPLORABLE = r'<figure id="fig-[\w-]+-explore"'             # a still figure that an explorable takes the place of
+DATA = ['logs', 'results']                                    # folders beside the notebooks, of which they read files
 ON_DEMAND = ['hypothesis']                                    # loaded by the pages that import it
 
 
@@ -80,6 +81,7 @@ def add_python(python):
             shutil.copy2(wheel, python)
             packages[name] = entry(name, wheel, depends)
     (python/'pyodide-lock.json').write_text(json.dumps({'info': lock['info'], 'packages': packages}, indent=1), encoding='utf-8')
+    subprocess.run(['node', HERE/'compile.mjs', python, 'bnnp', *ON_DEMAND], check=True)
 
 
 def bundle(live):
@@ -109,20 +111,29 @@ def licences(live, npm):
     (live/'LICENSES.txt').write_text(f'\n\n{"=" * 100}\n\n'.join(parts), encoding='utf-8')
 
 
+def add_data(live):
+    "What stored runs and results the notebooks read, as one archive."
+    with ZipFile(live/'python/data.zip', 'w', ZIP_DEFLATED) as archive:
+        for path in sorted(p for folder in DATA for p in (ROOT/'nbs'/folder).rglob('*') if p.is_file()): archive.write(path, path.relative_to(ROOT/'nbs'))
+
+
 def loaded(python, names):
     "Bytes that are loaded for some packages, those that they need included."
     lock, wanted = json.loads((python/'pyodide-lock.json').read_text(encoding='utf-8'))['packages'], list(names)
     for name in wanted: wanted += [d for d in lock[name]['depends'] if d not in wanted]
-    return sum((python/f).stat().st_size for f in [*CORE, 'pyodide-lock.json', *(lock[n]['file_name'] for n in wanted)])
+    return sum((python/f).stat().st_size for f in [*CORE, 'compiled.zip', 'pyodide-lock.json', *(lock[n]['file_name'] for n in wanted)])
 
 
 def add_to_page(page, notebook, live):
     "Put a page's cells, the style sheet and the script into it."
     text, cells = page.read_text(encoding='utf-8'), live_cells(notebook)
-    strangers = set(re.findall(r'data-cell="([^"]*)"', text)) - {c['id'] for c in cells}
+    marked = set(re.findall(r'data-cell="([^"]*)"', text))
+    strangers = marked - {c['id'] for c in cells}
     if strangers: raise SystemExit(f'{page.name} marks cells that {notebook.name} has not: {", ".join(sorted(strangers))}')
+    if not any(c['run'] is True and c['id'] in marked for c in cells): return
     packages = ['bnnp', *(p for p in ON_DEMAND if any(f'{p} import' in c['source'] for c in cells))]
-    data = json.dumps(dict(bytes=loaded(live/'python', packages), packages=packages, cells=cells), ensure_ascii=False).replace('</', '<\\/')
+    files = any(re.search(rf"['\"]({'|'.join(DATA)})['\"/]", c['source']) for c in cells)
+    data = json.dumps(dict(bytes=loaded(live/'python', packages), packages=packages, files=files, cells=cells), ensure_ascii=False).replace('</', '<\\/')
     head = (f'<script type="application/json" id="live-cells">{data}</script>\n'
             '<link rel="stylesheet" href="live/live.css">\n<script defer src="live/live.js"></script>\n')
     if re.search(EXPLORABLE, text): head += '<link rel="stylesheet" href="live/explorables.css">\n<script defer src="live/explorables.js"></script>\n'
@@ -135,5 +146,6 @@ def add_live(site, pages):
     shutil.rmtree(live, ignore_errors=True)
     add_python(live/'python')
     for path in OURS: shutil.copy2(path, live)
+    add_data(live)
     licences(live, bundle(live))
     for notebook, page in pages.items(): add_to_page(page, notebook, live)

@@ -1,10 +1,11 @@
 """The Python side of live cells: runs one cell at a time as a notebook would, and posts what it shows to the page."""
-import ast, base64, io, json, linecache, logging, os, pprint, sys, time, traceback, types
+import ast, base64, io, json, linecache, logging, os, pprint, sys, time, traceback, types, warnings
 
 import __main__
 
 os.environ['MPLBACKEND'] = 'agg'
 logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)     # says on each first use that it looks for fonts
+warnings.filterwarnings('ignore', 'tqdm:disabling monitor support')      # which is a thread, and there are none here
 sys.modules['_multiprocessing'] = types.ModuleType('_multiprocessing')   # absent here; fastcore imports what imports it, and calls none of it
 
 FORMS = {'html': '_repr_html_', 'svg': '_repr_svg_', 'png': '_repr_png_', 'markdown': '_repr_markdown_'}

@@ -8,7 +8,7 @@ export class Queue {
   hidden = [];                                 // errors in cells that the page does not show
 
   /** `page` is told: state(name, cell), progress(text, part), clear(cell), show(cell, message), finish(cell, end, failed, hidden). */
-  constructor({ cells, packages, bytes }, folder, page) { Object.assign(this, { cells, packages, bytes, folder, page }); }
+  constructor({ cells, bytes, packages, files }, folder, page) { Object.assign(this, { cells, bytes, needs: { packages, files }, folder, page }); }
 
   get edited() { return this.cells.some(cell => cell.text !== cell.source); }
 
@@ -64,7 +64,7 @@ export class Queue {
 
   ask(message) {
     if (!this.worker) this.start();
-    this.worker.postMessage({ id: ++this.asked, packages: this.packages, ...message });
+    this.worker.postMessage({ id: ++this.asked, ...this.needs, ...message });
     return new Promise(resolve => { this.answer = resolve; });
   }
 
@@ -101,7 +101,7 @@ export class Queue {
     this.end();
     this.answer?.({ kind: 'stopped' });
     this.start();
-    this.worker.postMessage({ packages: this.packages });
+    this.worker.postMessage(this.needs);
     return stopped;
   }
 }
