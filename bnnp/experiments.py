@@ -7,12 +7,13 @@ __all__ = ['CONFIG_FIELDS', 'IN_FULL', 'EXPERIMENTS', 'Notes', 'digest', 'traine
            'Experiment', 'Trial', 'combinations', 'expect_known', 'trial_of', 'trials', 'identity', 'key', 'place_of',
            'whole_set', 'data_for', 'perform', 'InProcess', 'gather', 'remove_dead', 'shared', 'adopt', 'begin_worker',
            'environment', 'process_pool', 'alone', 'expect_started', 'in_processes', 'log_path', 'epoch_lines',
-           'write_log', 'read_value', 'summary_path', 'read_summary', 'Result', 'known_results', 'on_this_data', 'made',
-           'available_cores', 'usual_workers', 'handled', 'sweep', 'store', 'pick', 'by_label', 'paired_differences',
-           'Row', 'summary', 'interval_text', 'summary_table', 'stacked', 'as_number', 'numeric_factor', 'lines_of',
-           'in_full', 'draw_lines', 'draw_dots', 'draw_outcomes', 'figure_title', 'probe_measure', 'probe', 'estimate',
-           'register', 'default_summary', 'at_least', 'sweep_parser', 'add_places', 'adjusted', 'duration', 'say_times',
-           'dask_executor', 'stopping', 'sweep_or_say', 'report', 'sweep_command']
+           'write_log', 'says_a_value', 'read_value', 'summary_path', 'read_summary', 'Result', 'known_results',
+           'on_this_data', 'made', 'available_cores', 'usual_workers', 'handled', 'sweep', 'store', 'pick', 'by_label',
+           'paired_differences', 'Row', 'summary', 'interval_text', 'summary_table', 'stacked', 'as_number',
+           'numeric_factor', 'lines_of', 'in_full', 'draw_lines', 'draw_dots', 'draw_outcomes', 'figure_title',
+           'probe_measure', 'probe', 'estimate', 'register', 'default_summary', 'at_least', 'sweep_parser',
+           'add_places', 'adjusted', 'duration', 'say_times', 'dask_executor', 'stopping', 'sweep_or_say', 'report',
+           'sweep_command']
 
 # %% ../nbs/07_experiments.ipynb #bc46a0ad
 from .runs import RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
@@ -34,6 +35,7 @@ from threadpoolctl import threadpool_limits
 
 # %% ../nbs/07_experiments.ipynb #cb94ca38
 from .data import DataError, load_data, take_splits
+from .layers import is_number
 from .plots import GREY, add_legend, clean, in_words, looks, mean_interval, number, save_figure, style, table, write_whole
 from .solver import Solver, finite, is_running, say, tqdm
 
@@ -428,12 +430,17 @@ def write_log(
     write_whole(path, ''.join(json.dumps(finite(line), ensure_ascii=False) + '\n' for line in lines).encode())
 
 # %% ../nbs/07_experiments.ipynb #d1c54f03
+def says_a_value(line # what JSON gave
+                ) -> bool:
+    "Is this a line with what a measure returned, and the seconds that it took?"
+    return isinstance(line, dict) and line.get('value') is not None and is_number(line.get('took'))
+
 def read_value(path: Path # of a log
               ) -> dict: # `took` and `value`; None if there is no such log, or it is damaged
     "What a measure returned, from a log."
     try: line = json.loads(path.read_bytes().splitlines()[-1])
-    except (OSError, ValueError, IndexError): return None
-    return line if isinstance(line, dict) and line.get('kind') == 'value' else None
+    except (OSError, ValueError, IndexError, RecursionError): return None
+    return line if says_a_value(line) and line.get('kind') == 'value' else None
 
 # %% ../nbs/07_experiments.ipynb #299937fb
 def summary_path(
@@ -449,8 +456,10 @@ def read_summary(path: Path # of a summary
                 ) -> dict: # its lines by the keys of the runs; empty if there is no such file
     "What an experiment's summary says of its runs; a `ValueError` for a file that is none."
     if not path.exists(): return {}
-    try: return {line['key']: line for line in map(json.loads, path.read_text().splitlines()[1:])}
-    except (ValueError, TypeError, KeyError): raise ValueError(f'{path}: not a summary of an experiment') from None
+    try: lines = [json.loads(line) for line in path.read_bytes().splitlines()[1:]]
+    except (ValueError, RecursionError): lines = [None]
+    if all(says_a_value(line) and isinstance(line.get('key'), str) for line in lines): return {line['key']: line for line in lines}
+    raise ValueError(f'{path}: not a summary of an experiment')
 
 # %% ../nbs/07_experiments.ipynb #ecd78c31
 @dataclass(frozen=True)
@@ -586,8 +595,12 @@ def pick(
     value: dict, # of a measure
     outcome, # name of a number in it, or a function of it
 ) -> float: # NaN for None
-    "An outcome of a run."
-    found = outcome(value) if callable(outcome) else value[outcome]
+    "An outcome of a run; a `ValueError` if its result has no such number."
+    if callable(outcome): found = outcome(value)
+    else:
+        try: found = value[outcome] if value[outcome] is None else float(value[outcome])
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError):
+            raise ValueError(f'a result has no number {outcome!r}') from None
     return math.nan if found is None else float(found)
 
 # %% ../nbs/07_experiments.ipynb #8b6a66ea
