@@ -23,7 +23,6 @@ class Tries:
         except (Exception, fence.Escape) as e: self.keep(data, e)
 
     def keep(self, data, error):
-        fence.state.escapes.clear()
         fence.state.floor = max(fence.state.floor, fence.peak() - fence.MEGABYTES / 2)
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = type(error).__name__, last.filename, last.lineno

@@ -61,7 +61,7 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 def run(target, data):
     "Give an input to a target; an `Escape` if it left the fence."
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    state.armed = True
+    state.escapes, state.armed = [], True
     try: target(data)
     finally:
         state.armed = False
@@ -74,7 +74,7 @@ def run(target, data):
 def fence(module):
     "Within the block, `run` holds a target to the rules; its good inputs are run before, for what is imported late."
     if not getattr(state, 'hooked', False): sys.addaudithook(hook)
-    state.hooked, state.escapes = True, []
+    state.hooked = True
     for seed in module.SEEDS: module.target(seed)
     before, limits = signal.signal(signal.SIGPROF, late), resource.getrlimit(resource.RLIMIT_AS)
     state.floor = peak()
