@@ -1,5 +1,5 @@
 """What a notebook cannot show of a sweep: workers and submitters that are killed, and other machines."""
-import json, os, signal, subprocess, sys, tempfile, threading, time
+import json, os, signal, subprocess, sys, threading, time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from bnnp.data import DataError, load_cifar10
-from bnnp.experiments import EXPERIMENTS, Experiment, key, perform, read_value, sweep, train_once, trials
+from bnnp.experiments import EXPERIMENTS, PLACES, Experiment, key, perform, read_value, sweep, train_once, trials
 from bnnp.runs import RunConfig
 
 TESTS = Path(__file__).parent
@@ -138,7 +138,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path, how, workers):
     assert again.returncode == 0, again.stderr
     after = logs_in(tmp_path)
     assert len(after) == 80 and before.items() <= after.items()            # none lost, none run again
-    assert not list(Path(tempfile.gettempdir()).glob(f'bnnp_shared_{process.pid}_*'))
+    assert not [p for place in PLACES for p in Path(place).glob(f'bnnp_shared_{process.pid}_*')]
     e = replace(EXPERIMENTS['smoke'], seeds=20)
     assert bits(sweep(e, log_dir=tmp_path, workers=1, progress=False)) == at_home(e)
 
