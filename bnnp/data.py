@@ -320,7 +320,7 @@ def _remember(
 def _stamp(file, digest) -> str: # differs when the file or the digest does
     "What to remember of an open file whose digest was right."
     info = os.fstat(file.fileno())
-    return f'{digest} {info.st_size} {info.st_mtime_ns}'
+    return f'{digest} {info.st_size} {info.st_mtime_ns} {info.st_ctime_ns}'
 
 # %% ../nbs/00_data.ipynb #079df3e4
 def _check_archive(
@@ -967,7 +967,7 @@ def _unpack(
             _write_synced(new/name, data)
         sync_folder(new)
         os.rename(new, place/m.folder)
-        sync_folder(place)
+        with _quiet(): sync_folder(place)
     finally: shutil.rmtree(new, ignore_errors=True)
     return place/m.folder
 

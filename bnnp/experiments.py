@@ -6,13 +6,14 @@
 __all__ = ['CONFIG_FIELDS', 'IN_FULL', 'EXPERIMENTS', 'Notes', 'digest', 'trained', 'train_once', 'what_came', 'compact',
            'Experiment', 'Trial', 'combinations', 'expect_known', 'trial_of', 'trials', 'identity', 'key', 'place_of',
            'whole_set', 'data_for', 'perform', 'InProcess', 'gather', 'remove_dead', 'shared', 'adopt', 'begin_worker',
-           'environment', 'process_pool', 'in_processes', 'log_path', 'epoch_lines', 'write_log', 'says_a_value',
-           'read_value', 'summary_path', 'read_summary', 'Result', 'known_results', 'on_this_data', 'made',
-           'available_cores', 'usual_workers', 'handled', 'sweep', 'store', 'pick', 'by_label', 'paired_differences',
-           'Row', 'summary', 'interval_text', 'summary_table', 'stacked', 'as_number', 'numeric_factor', 'lines_of',
-           'in_full', 'draw_lines', 'draw_dots', 'draw_outcomes', 'figure_title', 'probe_measure', 'probe', 'estimate',
-           'register', 'default_summary', 'at_least', 'sweep_parser', 'add_places', 'adjusted', 'duration', 'say_times',
-           'dask_executor', 'stopping', 'sweep_or_say', 'report', 'sweep_command']
+           'environment', 'process_pool', 'alone', 'expect_started', 'in_processes', 'log_path', 'epoch_lines',
+           'write_log', 'says_a_value', 'read_value', 'summary_path', 'read_summary', 'Result', 'known_results',
+           'on_this_data', 'made', 'available_cores', 'usual_workers', 'handled', 'sweep', 'store', 'pick', 'by_label',
+           'paired_differences', 'Row', 'summary', 'interval_text', 'summary_table', 'stacked', 'as_number',
+           'numeric_factor', 'lines_of', 'in_full', 'draw_lines', 'draw_dots', 'draw_outcomes', 'figure_title',
+           'probe_measure', 'probe', 'estimate', 'register', 'default_summary', 'at_least', 'sweep_parser',
+           'add_places', 'adjusted', 'duration', 'say_times', 'dask_executor', 'stopping', 'sweep_or_say', 'report',
+           'sweep_command']
 
 # %% ../nbs/07_experiments.ipynb #bc46a0ad
 from .runs import RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
@@ -237,8 +238,10 @@ def data_for(config: RunConfig # of a run
 def perform(
     trial: Trial, # what to run
     checksum: str, # of the data set that is meant
+    share: tuple = None, # from `shared`, where the set is in files that all processes of a machine map
 ) -> dict: # header for the log, seconds it took, and the value of the measure
     "Make a run; a `DataError` if this process has other data than it should."
+    if share: adopt(*share)
     threadpool_limits(trial.threads, user_api='blas')                  # for good: `sweep` undoes it at home
     data, start = data_for(trial.config), time.perf_counter()
     if data['checksum'] != checksum:
@@ -259,14 +262,14 @@ class InProcess(Executor):
 def gather(
     executor: Executor, # that does the work
     waiting: deque, # of trials; emptied from the left as they are handed out
-    checksum: str, # of the data set
     most: int, # handed out at one time
+    *data, # for `perform`: a checksum, and perhaps where the set is shared
 ): # yields (trial, its finished future)
     "Have runs made, and yield them as they are done; stops early if the executor breaks."
     running, broken = {}, False
     while running or waiting and not broken:
         while waiting and len(running) < most and not broken:
-            try: running[executor.submit(perform, waiting[0], checksum)] = waiting[0]
+            try: running[executor.submit(perform, waiting[0], *data)] = waiting[0]
             except BrokenExecutor: broken = True
             else: waiting.popleft()
         for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -298,22 +301,25 @@ def shared(place: tuple # name and size of a set in this process
     finally: shutil.rmtree(folder, ignore_errors=True)
 
 # %% ../nbs/07_experiments.ipynb #0c4110bb
+_ADOPTED = {}           # the folders that sets were taken from
+
 def adopt(
     place: tuple, # name and size of the set
     folder: Path, # with its arrays
     rest: dict, # what are no arrays
 ) -> None:
-    "Take over a shared set as if this process had loaded it."
+    "Take over a shared set, once, as if this process had loaded it."
+    if _ADOPTED.get(place) == folder: return
+    _ADOPTED[place] = folder
     arrays = {path.stem: np.asarray(np.load(path, mmap_mode='r')) for path in folder.glob('*.npy')}
     _WHOLE[place] = rest | arrays
 
 # %% ../nbs/07_experiments.ipynb #4fe7b65e
-def begin_worker(*share) -> None:
+def begin_worker() -> None:
     "What a worker process does first."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     home = mp.parent_process().sentinel
     threading.Thread(target=lambda: (wait_for([home]), os._exit(1)), daemon=True).start()
-    adopt(*share)
 
 # %% ../nbs/07_experiments.ipynb #f8e2f15d
 @contextmanager
@@ -332,12 +338,11 @@ def environment(**variables: str):
 def process_pool(
     workers: int, # processes
     threads: int, # BLAS threads of each
-    share: tuple, # from `shared`
 ):
     "A process pool whose workers end with the block, at once if it ends by an exception."
     before, n = set(mp.active_children()), str(threads)
     limits = environment(OPENBLAS_NUM_THREADS=n, OMP_NUM_THREADS=n, MKL_NUM_THREADS=n, VECLIB_MAXIMUM_THREADS=n)
-    with limits, ProcessPoolExecutor(workers, mp.get_context('spawn'), begin_worker, share) as pool:
+    with limits, ProcessPoolExecutor(workers, mp.get_context('spawn'), begin_worker) as pool:
         try: yield pool
         except BaseException:
             for process in set(mp.active_children()) - before: process.kill()      # they have nothing to lose
@@ -345,26 +350,47 @@ def process_pool(
             raise
 
 # %% ../nbs/07_experiments.ipynb #af99801d
+def alone(
+    trial: Trial, # that was at work when a pool broke
+    *data, # for `perform`
+    tries: int = 3, # if its worker dies again
+) -> Future: # finished
+    "Have a run made by a worker that has nothing else to do."
+    for _ in range(tries):
+        with process_pool(1, trial.threads) as pool: (_, future), = gather(pool, deque([trial]), 1, *data)
+        if not isinstance(future.exception(), BrokenExecutor): break
+    return future
+
+# %% ../nbs/07_experiments.ipynb #571c9f26
+def expect_started(futures: list # of the first thing that each worker does
+                  ) -> None:
+    "Raise a `RuntimeError` if workers cannot start."
+    try: wait(futures)[0].pop().result()
+    except BrokenExecutor:
+        raise RuntimeError("worker processes cannot start; in a script, call sweep within `if __name__ == '__main__':`, "
+                           "or with workers=1") from None
+
+# %% ../nbs/07_experiments.ipynb #43c04694
 def in_processes(
     waiting: deque, # of trials, of one experiment
-    checksum: str, # of the data set
     workers: int, # processes
-    share: tuple, # from `shared`
-    tries: int = 3, # for a run whose worker dies when it is alone
+    load, # called without arguments, loads the data set and gives its checksum
+    place: tuple, # where it is then kept
 ): # yields (trial, its finished future)
     "Have runs made by worker processes, some of which may die."
-    threads = waiting[0].threads
-    while waiting:
-        suspects = []
-        with process_pool(workers, threads, share) as pool:
-            for trial, future in gather(pool, waiting, checksum, 2 * workers):
-                if isinstance(future.exception(), BrokenExecutor): suspects.append(trial)
-                else: yield trial, future
-        for trial in suspects:
-            for _ in range(tries):
-                with process_pool(1, threads, share) as pool: (_, future), = gather(pool, deque([trial]), checksum, 1)
-                if not isinstance(future.exception(), BrokenExecutor): break
-            yield trial, future
+    threads, data = waiting[0].threads, None
+    with ExitStack() as stack:
+        while waiting:
+            suspects = []
+            with process_pool(workers, threads) as pool:
+                started = [pool.submit(os.getpid) for _ in range(workers)]
+                if not data:
+                    data = load(), stack.enter_context(shared(place))
+                    expect_started(started)
+                for trial, future in gather(pool, waiting, 2 * workers, *data):
+                    if isinstance(future.exception(), BrokenExecutor): suspects.append(trial)
+                    else: yield trial, future
+            for trial in suspects: yield trial, alone(trial, *data)
 
 # %% ../nbs/07_experiments.ipynb #d84d50d2
 def log_path(
@@ -488,12 +514,10 @@ def made(
 ): # yields (trial, its finished future)
     "Have runs made by whatever is there to make them."
     name, most = waiting[0].config.dataset, max(t.config.num_train or 0 for t in waiting)
-    checksum = whole_set(name, most, data_dir)['checksum']
+    load = lambda: whole_set(name, most, data_dir)['checksum']
     if executor is None and workers == 1: executor = InProcess()
-    if executor is not None:
-        yield from gather(executor, waiting, checksum, 1 if isinstance(executor, InProcess) else len(waiting))
-        return
-    with shared(place_of(name, most)) as share: yield from in_processes(waiting, checksum, min(workers, len(waiting)), share)
+    if executor is None: yield from in_processes(waiting, min(workers, len(waiting)), load, place_of(name, most))
+    else: yield from gather(executor, waiting, 1 if isinstance(executor, InProcess) else len(waiting), load())
 
 # %% ../nbs/07_experiments.ipynb #3576e378
 def available_cores() -> int:

@@ -48,7 +48,7 @@ class RunConfig:
     dtype: str = 'float32' # of parameters and computation
     dataset: str = 'auto' # what to train on; auto is CIFAR-10 if it can be had, else shapes10, drawn on the spot
     split: int = None # seed that draws the training pictures and those that validate; as the course does if not given
-    schedule: str = None # learning rate as a function of the step, in place of lr_decay
+    schedule: str = None # learning rate as a function of the step, in place of lr_decay: one_cycle
     weight_decay: float = 0.0 # decoupled from the gradient, on weights only
     label_smoothing: float = 0.0 # share of the target that is spread over all classes, in [0, 1)
     flip: bool = False # mirror half of the training pictures, others each time

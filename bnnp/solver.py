@@ -84,7 +84,7 @@ class RunLog:
 
     def __init__(self, path): # an existing file, or one to begin
         self.path = Path(path)
-        with open(self.path, 'a+b') as f:
+        with naming(self.path), open(self.path, 'a+b') as f:
             if _ends_midline(f): f.write(b'\n')
 
     @contextmanager
@@ -231,7 +231,7 @@ def whole_file(path): # of the file to be; its folder is made if it is missing
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    with naming(path): sync_folder(path.parent)
 
 # %% ../nbs/06_solver.ipynb #9be1b0ca
 def save_checkpoint(

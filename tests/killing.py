@@ -2,7 +2,8 @@
 
 `record(job)` runs a job in a forked process and lists every change that it made to the file system: files opened for
 writing, writes, fsyncs, renames, deletions. `kill(job, k, how)` runs it again and ends it by SIGKILL at the k-th of them:
-before it is done, after it, or, for a write, when half of its bytes are in the file. No debugger is needed: the child
+before it is done, after it, or, for a write, when half of its bytes are in the file. `fail(job, k, errno)` has the k-th
+change, and each one after it that needs the same, fail with an error of the system. No debugger is needed: the child
 replaces the functions of `os`, `io` and `builtins` by which Python reaches the system.
 """
 import builtins, io, json, os, signal, sys, traceback
@@ -13,17 +14,26 @@ TIMES = 'before', 'half', 'after'
 
 
 class Script:
-    "The changes so far, and the one at which to die."
-    def __init__(self, fatal=None, how='before', report=None, name=None):
-        self.count, self.fatal, self.how, self.report, self.name = 0, fatal, how, report, name or (lambda fd: str(fd))
+    "The changes so far, and the one at which to die, or from which on to fail."
+    def __init__(self, fatal=None, how='before', report=None, errno=None):
+        self.count, self.fatal, self.how, self.report, self.errno = 0, fatal, how, report, errno
 
     def die(self): os.kill(os.getpid(), signal.SIGKILL)
+
+    def fails(self, what):
+        "Is this a change that cannot be made any more? To delete, and to make shorter, needs no room."
+        return self.errno and self.count > self.fatal and what[0] not in ('unlink', 'rmdir', 'truncate')
 
     def step(self, what, act, half=None):
         "Make a change, unless death comes first."
         mine = self.count == self.fatal
         self.count += 1
         if self.report is not None: self.report.append(what)
+        if self.fails(what):
+            if half and mine: half()                            # a full disk takes what fits
+            path = None if what[0] in ('write', 'fsync') else what[1]
+            raise OSError(self.errno, os.strerror(self.errno), path)
+        if self.errno: return act()
         if mine and self.how == 'before': self.die()
         if mine and self.how == 'half':
             if half: half()
@@ -115,6 +125,11 @@ def record(job):
 def kill(job, k, how='before'):
     "Run a job and end it at its k-th change; True if it lived so long."
     return forked(job, Script(k, how))[0] == -signal.SIGKILL
+
+
+def fail(job, k, errno):
+    "Run a job whose k-th change fails, and those after it; what it returns."
+    return forked(job, Script(k, errno=errno))[1]
 
 
 def points(changes):

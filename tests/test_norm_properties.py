@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from bnnp.gradient_check import check_gradient
-from bnnp.layers import (batchnorm_forward, layernorm_backward, layernorm_forward, normalize, normalize_backward,
+from bnnp.layers import (batchnorm_backward, batchnorm_backward_alt, batchnorm_forward, layernorm_backward,
+                         layernorm_forward, normalize, normalize_backward,
                          spatial_batchnorm_backward, spatial_batchnorm_forward, spatial_groupnorm_backward,
                          spatial_groupnorm_forward)
 
@@ -81,6 +82,47 @@ def test_a_tuple_of_axes_is_one_long_axis(axes, seed):
     assert np.allclose(flat(z.xhat), long.xhat, rtol=0, atol=1e-12)
     expected = normalize_backward(flat(dxhat), long.xhat, long.inv_std, 1)
     assert np.allclose(flat(dx), expected, rtol=0, atol=1e-12 * (1 + abs(long.inv_std).max()))
+
+
+both_backwards = pytest.mark.parametrize('backward', [batchnorm_backward, batchnorm_backward_alt])
+
+
+@both_backwards
+@many
+@given(N=st.integers(1, 8), D=small, seed=st.integers(0, 10**6), eps=st.sampled_from([1e-8, 1e-5, .1, 10.]),
+       scale=st.floats(-2, 2), offset=st.floats(-3, 3))
+def test_the_gradient_is_exact_with_any_eps(backward, N, D, seed, eps, scale, offset):
+    rng, p = np.random.default_rng(seed), {'mode': 'train', 'eps': eps}
+    x, dout = 10**scale * (rng.normal(size=(N, D)) + offset), rng.normal(size=(N, D))
+    gamma, beta = rng.normal(size=(2, D))
+    cache = batchnorm_forward(x, gamma, beta, dict(p))[1]
+    size = abs(gamma * cache.inv_std).max()
+    check_gradient(lambda x: batchnorm_forward(x, gamma, beta, dict(p))[0], x, backward(dout, cache)[0], dout, scale=size)
+
+
+@both_backwards
+@many
+@given(N=st.integers(1, 8), D=small, seed=st.integers(0, 10**6), dtype=st.sampled_from([np.float32, np.float64]))
+def test_in_test_mode_the_gradient_is_diagonal(backward, N, D, seed, dtype):
+    rng = np.random.default_rng(seed)
+    x, dout, gamma, beta, mean = (rng.normal(size=n).astype(dtype) for n in ((N, D), (N, D), D, D, D))
+    p = {'mode': 'test', 'running_mean': mean, 'running_var': rng.gamma(2, size=D).astype(dtype)}
+    dx = backward(dout, batchnorm_forward(x, gamma, beta, p)[1])[0]
+    expected = gamma / np.sqrt(p['running_var'].astype(float) + 1e-5) * dout
+    assert np.allclose(dx, expected, rtol=8 * np.finfo(dtype).eps, atol=0)
+    alone = [backward(d[None], batchnorm_forward(row[None], gamma, beta, p)[1])[0][0] for d, row in zip(dout, x)]
+    assert np.array_equal(dx, alone)
+
+
+@many
+@given(st.integers(3, 12), st.integers(0, 10**6), st.floats(-3, 3), st.floats(-3, 3), st.sampled_from([0, 1e-5, .5]))
+def test_the_jacobian_loses_two_directions(N, seed, scale, offset, eps):
+    x = 10**scale * (np.random.default_rng(seed).normal(size=N) + offset)
+    _, var, inv_std, _, xhat = normalize(x, 0, eps)
+    J = normalize_backward(np.eye(N), xhat[:, None], inv_std, 0)
+    assert np.allclose(J, J.T, rtol=0, atol=1e-12 * inv_std)
+    values = np.linalg.svd(J / inv_std, compute_uv=False)
+    assert np.allclose(values, [1] * (N - 2) + [eps / (var[0] + eps), 0], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])

@@ -39,8 +39,7 @@ def weighs(config, data):
     lines = Path('/proc/self/smaps_rollup').read_text().splitlines()[1:]
     kinds = {name: int(amount) / 1e3 for name, amount, _ in (line.replace(':', '').split() for line in lines)}
     threads = [lib['num_threads'] for lib in threadpool_info() if lib['user_api'] == 'blas']
-    return dict(touched=touched, rss=kinds['Rss'], private=kinds['Private_Clean'] + kinds['Private_Dirty'], pss=kinds['Pss'],
-                threads=threads, pid=os.getpid())
+    return dict(touched=touched, rss=kinds['Rss'], own=kinds['Anonymous'], threads=threads, pid=os.getpid())
 
 
 def experiment(folder, seeds=4, **extra):
@@ -202,10 +201,9 @@ def test_workers_share_the_pictures_and_have_one_thread_each():
     e = Experiment('weighs', 'What does a worker weigh?', RunConfig(dataset='cifar10'), seeds=6, measure=weighs)
     values = [r.value for r in sweep(e, workers=2, log_dir=None, progress=False)]
     assert len({v['pid'] for v in values}) == 2 and len({v['touched'] for v in values}) == 1
-    print(values[-1])
     assert all(v['threads'] == [1] * len(v['threads']) for v in values)
     assert all(v['rss'] > 184 for v in values)                             # all 60,000 pictures are in its memory
-    assert all(v['private'] < 92 for v in values)                          # but not even half of them are its own
+    assert all(v['own'] < 92 for v in values)                              # but not even half of them are its own
 
 
 @posix
@@ -226,6 +224,16 @@ def test_no_scheduler_is_a_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith('error: ') and 'tcp://127.0.0.1:1' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_a_script_that_would_start_itself_again_is_told_so(tmp_path):
+    script = tmp_path/'script.py'
+    script.write_text('from bnnp.experiments import EXPERIMENTS, sweep\n'
+                      'results = sweep(EXPERIMENTS["smoke"], workers=2, log_dir=None)\nprint(len(results))\n')
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "within `if __name__ == '__main__':`" in done.stderr.splitlines()[-1]
+    script.write_text(script.read_text().replace('results =', "if __name__ == '__main__': results =").replace('\nprint', '; print'))
+    assert subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300).stdout == '12\n'
 
 
 def test_a_worker_with_other_data_refuses():
