@@ -569,7 +569,8 @@ def sweep(
     there, missing = known_results(experiment, log_dir, summary)
     same, all_trials = defaultdict(list), trials(experiment)
     for trial in missing: same[key(trial)].append(trial)
-    bar = tqdm(total=len(all_trials), initial=len(there), unit=' runs', disable=not (progress and missing))
+    hidden = not (progress and missing)
+    bar = tqdm(desc=experiment.name, total=len(all_trials), initial=len(there), unit=' runs', disable=hidden)
     with threadpool_limits(experiment.threads, user_api='blas'), bar:
         waiting = deque(asking[0] for asking in same.values())
         for trial, future in made(waiting, executor, workers or usual_workers(experiment), data_dir) if waiting else ():
@@ -946,12 +947,14 @@ def sweep_or_say(
     executor: Executor, # who makes them, or None
     args: argparse.Namespace, # options of the command
 ) -> list: # of `Result`
-    "A sweep that says what there is of it when it is stopped."
+    "A sweep that says what was there before, and what there is of it when it is stopped."
+    count = lambda: len(known_results(experiment, args.log_dir, args.summary)[0])
+    n, before = len(trials(experiment)), count()
+    if before: say(f'{experiment.name}: {before} of {n} runs are there, in {" or ".join(filter(None, (args.summary, args.log_dir)))}')
     try:
         with stopping(): return sweep(experiment, executor, args.workers, args.log_dir, args.summary, args.data_dir)
     except KeyboardInterrupt as e:
-        there, missing = known_results(experiment, args.log_dir, args.summary)
-        say(f'stopped: {len(there)} of {len(there) + len(missing)} runs are done and kept; the same command goes on from there')
+        say(f'stopped: {count()} of {n} runs are done and kept; the same command goes on from there')
         sys.exit(128 + (e.args or [signal.SIGINT])[0])
 
 # %% ../nbs/07_experiments.ipynb #0550cb96
