@@ -340,6 +340,18 @@ def _check_archive(
             if (got := digest.hexdigest()) != m.sha256: raise DataError(f'has the SHA-256 {got} instead of {m.sha256}')
         return {key: stamp}
 
+# %% ../nbs/00_data.ipynb #a7c0be11
+class _AtMost:
+    "A file to read from, up to a number of bytes; a `DataError` beyond."
+    def __init__(self, file, most): self.file, self.most, self.left = file, most, most
+
+    def read(self, size):
+        data = self.file.read(size)
+        self.left -= len(data)
+        if self.left < 0: raise DataError(f'cannot be unpacked: what is in it is longer than {self.most:,} bytes')
+        return data
+
+
 # %% ../nbs/00_data.ipynb #f2c35a9c
 def _members(
     archive: Path, # a checked archive
@@ -347,16 +359,17 @@ def _members(
     names, # files to take
 ):
     "Yield name and bytes of each expected file, in the archive's order."
-    import tarfile, zlib
+    import gzip, tarfile, zlib
     wanted = {f'{m.folder}/{name}': name for name in names}
     try:
-        with tarfile.open(archive, 'r|gz') as tar:
+        with gzip.open(archive) as file, tarfile.open(fileobj=_AtMost(file, 8 * m.limit), mode='r|') as tar:
             for member in tar:
                 if member.name not in wanted: continue
                 if not member.isreg() or member.size > m.limit:
                     raise DataError(f'{member.name} in it is no regular file of at most {m.limit:,} bytes')
                 yield wanted.pop(member.name), tar.extractfile(member).read()
-    except (tarfile.TarError, EOFError, zlib.error) as error: raise DataError(f'cannot be unpacked: {error}') from None
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
+        raise DataError(f'cannot be unpacked: {_printable(str(error).encode())}') from None
     if wanted: raise DataError(f'{next(iter(wanted))} is missing in it')
 
 # %% ../nbs/00_data.ipynb #bbe2d77a

@@ -10,7 +10,7 @@ __all__ = ['EVALUATION_STREAM', 'LogError', 'finite', 'naming', 'log_line', 'Run
            'get_state', 'set_state', 'say']
 
 # %% ../nbs/06_solver.ipynb #1822a391
-import json, math, os, re, signal, struct, sys, threading, time, warnings, zipfile, zlib
+import json, math, os, re, signal, struct, sys, threading, time, tokenize, warnings, zipfile, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -272,7 +272,7 @@ _UNREADABLE = (                                                # what a damaged 
     zipfile.BadZipFile, zlib.error, struct.error,             # not an archive, or wrong bytes in it
     NotImplementedError, RuntimeError,                        # seems encrypted, or nested without end
     ValueError, KeyError, TypeError, AttributeError,          # an archive, but of something else
-    SyntaxError, OverflowError, IndexError, MemoryError)      # headers that make no sense
+    SyntaxError, tokenize.TokenError, OverflowError, IndexError, MemoryError) # headers that make no sense
 
 # %% ../nbs/06_solver.ipynb #aa5985f6
 def load_checkpoint(path # a file that `save_checkpoint` wrote
@@ -318,7 +318,7 @@ def is_running(pid: int # number of a process on this machine
     "Is there a process of that number?"
     if os.name != 'posix': return pid == os.getpid()
     try: os.kill(pid, 0)                                       # signal 0 is not sent, only tried
-    except ProcessLookupError: return False
+    except (ProcessLookupError, OverflowError): return False   # or no number that a process could have
     except PermissionError: return True
     return True
 

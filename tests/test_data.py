@@ -285,7 +285,8 @@ def spawn(site, how, place, before=''):
     "`bnnp_data` in a process of its own."
     code = textwrap.dedent(SCRIPT)
     code = code.format(tests=str(Path(__file__).parent), url=urls(site, how)[0], place=str(place), before=before)
-    return subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heed = None if os.name == 'nt' else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)   # a shell's background jobs ignore it
+    return subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
 
 
 def wait_for_part(place, size=20_000):

@@ -1,5 +1,5 @@
 """What a notebook cannot show of a sweep: workers and submitters that are killed, and other machines."""
-import json, os, signal, subprocess, sys, tempfile, threading, time
+import json, os, signal, subprocess, sys, threading, time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from bnnp.data import DataError, load_cifar10
-from bnnp.experiments import EXPERIMENTS, Experiment, key, perform, read_value, sweep, train_once, trials
+from bnnp.experiments import EXPERIMENTS, PLACES, Experiment, key, perform, read_value, sweep, train_once, trials
 from bnnp.runs import RunConfig
 
 TESTS = Path(__file__).parent
@@ -138,7 +138,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path, how, workers):
     assert again.returncode == 0, again.stderr
     after = logs_in(tmp_path)
     assert len(after) == 80 and before.items() <= after.items()            # none lost, none run again
-    assert not list(Path(tempfile.gettempdir()).glob(f'bnnp_shared_{process.pid}_*'))
+    assert not [p for place in PLACES for p in Path(place).glob(f'bnnp_shared_{process.pid}_*')]
     e = replace(EXPERIMENTS['smoke'], seeds=20)
     assert bits(sweep(e, log_dir=tmp_path, workers=1, progress=False)) == at_home(e)
 
@@ -224,6 +224,16 @@ def test_no_scheduler_is_a_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith('error: ') and 'tcp://127.0.0.1:1' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_a_script_that_would_start_itself_again_is_told_so(tmp_path):
+    script = tmp_path/'script.py'
+    script.write_text('from bnnp.experiments import EXPERIMENTS, sweep\n'
+                      'results = sweep(EXPERIMENTS["smoke"], workers=2, log_dir=None)\nprint(len(results))\n')
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "within `if __name__ == '__main__':`" in done.stderr.splitlines()[-1]
+    script.write_text(script.read_text().replace('results =', "if __name__ == '__main__': results =").replace('\nprint', '; print'))
+    assert subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300).stdout == '12\n'
 
 
 def test_a_worker_with_other_data_refuses():
