@@ -953,6 +953,7 @@ def sweep_or_say(
     if before: say(f'{experiment.name}: {before} of {n} runs are there, in {" or ".join(filter(None, (args.summary, args.log_dir)))}')
     try:
         with stopping(): return sweep(experiment, executor, args.workers, args.log_dir, args.summary, args.data_dir)
+    except DataError as e: raise DataError(f'{e}; or ask for drawn pictures, with --dataset shapes10') from None
     except KeyboardInterrupt as e:
         say(f'stopped: {count()} of {n} runs are done and kept; the same command goes on from there')
         sys.exit(128 + (e.args or [signal.SIGINT])[0])
