@@ -328,7 +328,9 @@ def test_memory_layout_does_not_matter(name, layout):
     for a, b in zip(plain, other):
         a, b = np.asarray(a), np.asarray(b)
         assert b.dtype == float and b.dtype.isnative and a.shape == b.shape
-        assert np.allclose(a, b, rtol=0, atol=8 * np.finfo(float).eps * abs(a).max())
+        # the bias before batch norm has a gradient of zero: what rounding leaves of it is in proportion to dout, whose sum it is
+        scale = max(abs(a).max(), abs(np.asarray(arrays[-1])).max())
+        assert np.allclose(a, b, rtol=0, atol=8 * np.finfo(float).eps * scale)
 
 
 @pytest.mark.parametrize('name', ALL)
