@@ -8,6 +8,8 @@ CALLS = {                                                    # what a browser's 
     r'\bThread|_answers\(|\badam_difference\(\w+[).]|\bpart_times\(': 'it starts threads',
     r'try_lock\(|locked\(|remove_leftovers\(': 'it needs the locks and processes of an operating system',
     r'HTTPServer|downloaded\(': 'it needs a server',
+    r'abs\(once - exact\)': 'it depends on the order in which BLAS adds',
+    r'\bworkers=[2-9]': 'it starts processes',
 }
 BUILD_ONLY = r'\bnbdev\b|nbdev_export\(|show_doc\('          # of no use to a reader
 
