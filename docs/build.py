@@ -12,6 +12,7 @@ from page import contents, inner, render, search_index
 from source import read_page
 
 HERE = Path(__file__).parent
+BUNDLED = 'katex', 'minisearch', *(f'@fontsource-variable/source-{name}' for name in ('serif-4', 'sans-3', 'code-pro'))
 
 
 def install_npm():
@@ -39,7 +40,7 @@ def bundle(site):
                     f'--outdir={site}/assets', '--loader:.woff2=file', '--loader:.woff=empty', '--loader:.ttf=empty', '--asset-names=[name]',
                     '--log-level=warning'], cwd=HERE, check=True)
     shutil.copy2(HERE/'assets/icon.svg', site/'assets')
-    for package in json.loads((HERE/'assets/licences.json').read_text()):
+    for package in BUNDLED:
         licence = next((HERE/'node_modules'/package).glob('LICENSE*'))
         shutil.copy2(licence, site/'assets'/f'LICENSE.{package.split("/")[-1]}.txt')
 
