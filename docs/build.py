@@ -65,6 +65,8 @@ def build(site, cfg, live=True):
     os.environ['PYTHONWARNINGS'] = 'ignore'    # of nbdev's worker processes: about cells with imports and other code
     processed = proc_nbs(n_workers=2, force=True)
     config = yaml.safe_load((cfg.config_path/'_quarto.yml').read_text(encoding='utf-8'))
+    for name in [name for _, names in sidebar(config) for name in names]:
+        if not (processed/name).exists(): sys.exit(f'_quarto.yml lists {name}, which is not in nbs/')
     parts = [(title, [read_page(processed/name, cfg.nbs_path/name) for name in names]) for title, names in sidebar(config)]
     pages = [page for _, group in parts for page in group]
     for title, group in parts:
