@@ -12,6 +12,7 @@ from page import contents, inner, render, search_index
 from source import read_page
 
 HERE = Path(__file__).parent
+BUNDLED = 'katex', 'minisearch', *(f'@fontsource-variable/source-{name}' for name in ('serif-4', 'sans-3', 'code-pro'))
 
 
 def install_npm():
@@ -39,7 +40,7 @@ def bundle(site):
                     f'--outdir={site}/assets', '--loader:.woff2=file', '--loader:.woff=empty', '--loader:.ttf=empty', '--asset-names=[name]',
                     '--log-level=warning'], cwd=HERE, check=True)
     shutil.copy2(HERE/'assets/icon.svg', site/'assets')
-    for package in json.loads((HERE/'assets/licences.json').read_text()):
+    for package in BUNDLED:
         licence = next((HERE/'node_modules'/package).glob('LICENSE*'))
         shutil.copy2(licence, site/'assets'/f'LICENSE.{package.split("/")[-1]}.txt')
 
@@ -64,6 +65,8 @@ def build(site, cfg, live=True):
     os.environ['PYTHONWARNINGS'] = 'ignore'    # of nbdev's worker processes: about cells with imports and other code
     processed = proc_nbs(n_workers=2, force=True)
     config = yaml.safe_load((cfg.config_path/'_quarto.yml').read_text(encoding='utf-8'))
+    for name in [name for _, names in sidebar(config) for name in names]:
+        if not (processed/name).exists(): sys.exit(f'_quarto.yml lists {name}, which is not in nbs/')
     parts = [(title, [read_page(processed/name, cfg.nbs_path/name) for name in names]) for title, names in sidebar(config)]
     pages = [page for _, group in parts for page in group]
     for title, group in parts:
