@@ -80,8 +80,8 @@ class Handle:
 
 
 def as_form(form):
-    "A class whose instances show the text they are made of as HTML, Markdown or SVG."
-    return type(form.capitalize(), (), {'__init__': lambda self, data: setattr(self, 'data', data), FORMS[form]: lambda self: self.data})
+    "A class whose instances show what they are made of, text or the bytes of a picture, in that form."
+    return type(form.capitalize(), (), {'__init__': lambda self, data, **_: setattr(self, 'data', data), FORMS[form]: lambda self: self.data})
 
 
 def stand_in_for_ipython():
@@ -91,7 +91,7 @@ def stand_in_for_ipython():
     shown.display, shown.DisplayHandle = display, Handle
     shown.update_display = lambda value, display_id: display(value, display_id=display_id, update=True)
     shown.clear_output = lambda wait=False: quiet or (sys.stdout.flush(), post('clear', wait=wait))
-    shown.HTML, shown.Markdown, shown.SVG = as_form('html'), as_form('markdown'), as_form('svg')
+    shown.HTML, shown.Markdown, shown.SVG, shown.Image = map(as_form, ('html', 'markdown', 'svg', 'png'))
     sys.modules |= {'IPython': ipython, 'IPython.display': shown}
 
 
