@@ -352,6 +352,7 @@ class _AtMost:
         return data
 
 
+
 # %% ../nbs/00_data.ipynb #f2c35a9c
 def _members(
     archive: Path, # a checked archive
@@ -757,6 +758,7 @@ class Patience:
     stall: float = 8. # without a single byte, after which a mirror gives way
     window: float = 5. # over which the rate is measured
     slow: float = 300. # a mirror gives way if the rest would take longer
+    hopeless: float = 21600. # the last one is given up if it would take longer than this
 
 # %% ../nbs/00_data.ipynb #5a44d7e9
 def _ask(
@@ -792,7 +794,7 @@ def _answers(
 
 # %% ../nbs/00_data.ipynb #91b584f5
 class _WrongFile(Exception):
-    "A mirror offers something other than the archive."
+    "A mirror offers something other than the archive, or will not come to its end."
 
 
 class _NoSpace(DataError):
@@ -852,7 +854,9 @@ def _receive(
         seconds = time.monotonic() - since
         if seconds >= patience.window:
             rate = (have - before) / seconds
-            if hurry and (m.size - have) / rate > patience.slow: return rate
+            left = (m.size - have) / rate
+            if hurry and left > patience.slow: return rate
+            if left > patience.hopeless: raise _WrongFile(f'is too slow: {rate / 1e3:.2g} kB/s')
             before, since = have, time.monotonic()
 
 # %% ../nbs/00_data.ipynb #ce882397

@@ -124,6 +124,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header('Location', self.path)
         self.end_headers()
 
+    def circle(self, how):
+        "To a second address and back to the first."
+        self.send_response(301)
+        self.send_header('Location', self.path[:-1] if self.path.endswith('?') else self.path + '?')
+        self.end_headers()
+
+    def promises_more(self, how):
+        self.send_response(200)
+        self.send_header('Content-Length', len(GOOD) + 5000)
+        self.end_headers()
+        self.wfile.write(GOOD)
+
+    def promises_less(self, how):
+        self.send_response(200)
+        self.send_header('Content-Length', len(GOOD) - 5000)
+        self.end_headers()
+        self.wfile.write(GOOD)
+
     def missing(self, how): self.send_error(404, 'Gone fishing')
 
     def otherrange(self, how):
@@ -188,8 +206,8 @@ def test_download_leaves_only_the_folder_and_asks_once(site, tmp_path):
     assert site.asked == []
 
 
-@pytest.mark.parametrize('bad', ['wrong', 'html', 'short', 'loop', 'missing', 'nothing', 'garbage', 'mute', 'stall',
-                                 'endless', 'cut_norange', 'slow10'])
+@pytest.mark.parametrize('bad', ['wrong', 'html', 'short', 'loop', 'circle', 'missing', 'nothing', 'garbage', 'mute', 'stall',
+                                 'endless', 'promises_more', 'promises_less', 'cut_norange', 'slow10'])
 def test_a_bad_mirror_gives_way_to_a_good_one(site, tmp_path, bad, monkeypatch):
     ask = data._ask
     def bad_first(url, *rest): # the bad mirror is the first to answer
@@ -207,7 +225,7 @@ def test_a_bad_mirror_gives_way_to_a_good_one(site, tmp_path, bad, monkeypatch):
     ('html', 'no gzip archive'), ('short', 'bytes, not'), ('loop', 'redirect'), ('missing', 'Gone fishing'),
     ('wrong', 'SHA-256'), ('nothing', 'connection broke'),
     ('garbage', '127.0.0.1'), ('mute', '127.0.0.1'), ('otherrange', 'another file'),
-    ('endless', 'more than')])
+    ('endless', 'more than'), ('circle', 'redirect'), ('promises_more', 'bytes, not'), ('promises_less', 'bytes, not')])
 def test_when_no_mirror_is_good_the_error_names_the_reason_and_the_way_out(site, tmp_path, bad, reason):
     text = complaint(get, site, tmp_path/'d', bad, patience=Patience(connect=.6, stall=.3))
     assert reason in text and 'cifar-10-python.tar.gz' in text and 'BNNP_DATA' in text
@@ -248,6 +266,17 @@ def test_if_all_are_slow_the_fastest_goes_on_and_says_so(site, tmp_path, capsys)
     assert_right(get(site, tmp_path, 'slow10', 'slow30', patience=Patience(connect=2, stall=.4, window=.3, slow=.5)))
     assert site.asked[-1][0] == 'slow30'
     assert 'all mirrors are slow' in capsys.readouterr().err
+
+
+def test_a_trickle_ends_in_a_last_word_and_keeps_what_came(site, tmp_path):
+    "All mirrors would take hours: that is said in a moment, and the next try goes on from what there is."
+    start = time.monotonic()
+    text = complaint(get, site, tmp_path, 'slow10', 'slow30', patience=Patience(connect=5, stall=2, window=.2, slow=.5, hopeless=1))
+    assert text.count('is too slow: ') == 2 and 'kB/s' in text and 'BNNP_DATA' in text
+    part = (tmp_path/f'{FAKE.archive}.part').read_bytes()
+    assert 0 < len(part) < len(GOOD) and GOOD.startswith(part) and time.monotonic() - start < 30
+    assert_right(get(site, tmp_path, 'good'))
+    assert site.asked[-1] == ('good', f'bytes={len(part)}-')
 
 
 def test_no_network_is_known_in_time_even_if_the_name_service_hangs(tmp_path, monkeypatch):
@@ -313,7 +342,7 @@ def test_ctrl_c_keeps_the_part_and_exits_130(site, tmp_path):
     process = spawn(site, 'slow30', tmp_path)
     wait_for_part(tmp_path)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and 'kept' in err and 'Traceback' not in err
     part = (tmp_path/f'{FAKE.archive}.part').read_bytes()
     assert len(part) > 20_000 and GOOD.startswith(part)
@@ -321,7 +350,7 @@ def test_ctrl_c_keeps_the_part_and_exits_130(site, tmp_path):
 
 def test_two_processes_at_once_download_once(site, tmp_path):
     processes = [spawn(site, 'slow100', tmp_path/'d') for _ in range(2)]
-    results = [p.communicate(timeout=20) for p in processes]
+    results = [p.communicate(timeout=120) for p in processes]
     assert [p.returncode for p in processes] == [0, 0], results
     assert len(site.asked) == 2 # one to see who is there, one to download
     assert sum('waiting' in err for _, err in results) <= 1
@@ -331,7 +360,7 @@ def test_two_processes_at_once_download_once(site, tmp_path):
 
 def test_the_command_says_one_line_and_exits_1(site, tmp_path):
     process = spawn(site, 'missing', tmp_path/'d')
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 1 and out == '' and err.startswith('bnnp_data: CIFAR-10') and err.count('\n') == 1
 
 
@@ -371,7 +400,7 @@ def test_a_damaged_memory_of_checks_does_no_harm(tmp_path, text):
 def test_a_full_disk_keeps_the_part(site, tmp_path):
     limit = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))'
     process = spawn(site, 'good', tmp_path, limit)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 1 and 'cannot be written: File too large' in err and 'Traceback' not in err
     assert (tmp_path/f'{FAKE.archive}.part').read_bytes() == GOOD[:50_000]
     assert_right(get(site, tmp_path, 'good'))

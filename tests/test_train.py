@@ -20,7 +20,7 @@ def start(folder, *more):
 
 def finish(process):
     "Wait for a process that should succeed; its output."
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return out
 
@@ -69,7 +69,7 @@ def test_ctrl_c_saves_and_ends(tmp_path, uninterrupted):
     log = tmp_path/'submission_logs'/f'{NAME}.jsonl'
     while not log.exists() or b'"epoch": 1,' not in log.read_bytes(): time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130 and 'stopped after step' in out and 'Traceback' not in err, (out, err)
     assert json.loads(log.read_text().splitlines()[-1])['kind'] == 'stopped'
     finish(start(tmp_path, '--resume'))
@@ -86,14 +86,14 @@ def test_running_twice_keeps_both(tmp_path):
     (['--num_train', '0'], 'num_train'), (['--seed', '-1'], 'seed'), (['--threads', '0'], 'threads'), (['--nonsense'], '--nonsense')])
 def test_wrong_options_are_one_clear_line(tmp_path, options, word):
     process = start(tmp_path, *options)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode in (1, 2) and word in err.splitlines()[-1] and 'Traceback' not in err, err
     assert not (tmp_path/'submission_logs').exists()
 
 
 def test_a_log_folder_that_is_a_file(tmp_path):
     (tmp_path/'taken').write_text('mine')
-    _, err = (process := start(tmp_path, '--log_dir', 'taken')).communicate(timeout=60)
+    _, err = (process := start(tmp_path, '--log_dir', 'taken')).communicate(timeout=300)
     assert process.returncode == 1 and 'taken' in err and 'Traceback' not in err
     assert (tmp_path/'taken').read_text() == 'mine'
 
@@ -102,9 +102,9 @@ def test_two_processes_cannot_be_at_one_run(tmp_path):
     first = start(tmp_path, '--epochs', '500')
     while not list((tmp_path).glob('checkpoints/*.npz')): time.sleep(0.01)
     second = start(tmp_path, '--epochs', '500', '--resume')
-    _, err = second.communicate(timeout=60)
+    _, err = second.communicate(timeout=300)
     first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=60)
+    first.communicate(timeout=300)
     assert second.returncode == 1 and 'another process' in err
 
 
@@ -112,10 +112,10 @@ def test_damaged_checkpoints(tmp_path, uninterrupted):
     finish(start(tmp_path))
     older, newest = checkpoints(tmp_path/'checkpoints'/NAME)
     newest.write_bytes(newest.read_bytes()[:5000])
-    _, err = (process := start(tmp_path, '--resume')).communicate(timeout=60)
+    _, err = (process := start(tmp_path, '--resume')).communicate(timeout=300)
     assert process.returncode == 0 and newest.name in err and outcome(tmp_path) == uninterrupted
     for path in checkpoints(tmp_path/'checkpoints'/NAME): path.write_bytes(b'PK')
-    _, err = (process := start(tmp_path, '--resume')).communicate(timeout=60)
+    _, err = (process := start(tmp_path, '--resume')).communicate(timeout=300)
     assert process.returncode == 1 and 'anew' in err.splitlines()[-1] and 'Traceback' not in err
 
 
@@ -123,6 +123,6 @@ def test_nobody_listens(tmp_path, uninterrupted):
     process = start(tmp_path)
     process.stdout.close()                                      # the first line finds a broken pipe
     process.stdout = None
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert outcome(tmp_path) == uninterrupted
