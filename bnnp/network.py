@@ -163,10 +163,8 @@ class FullyConnectedNet:
         self.reg, self.label_smoothing = float(reg), float(label_smoothing)    # NumPy's would turn float32 into float64
         self.make_parameters()
 
-    @property
-    def params(self): return self._params   # assigning copies the numbers in, so that they stay views of one vector
-    @params.setter
-    def params(self, values): self._params.update(values)
+# %% ../nbs/05_network.ipynb #96595fcc
+FullyConnectedNet.params = property(lambda net: net._params, lambda net, values: net._params.update(values))
 
 # %% ../nbs/05_network.ipynb #bd2b76fc
 @patch
