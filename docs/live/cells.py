@@ -9,6 +9,7 @@ CALLS = {                                                    # what a browser's 
     r'try_lock\(|locked\(|remove_leftovers\(': 'it needs the locks and processes of an operating system',
     r'HTTPServer|downloaded\(': 'it needs a server',
     r'abs\(once - exact\)': 'it depends on the order in which BLAS adds',
+    r"import_module\('(test_|killing)|\.\./requirements": 'it needs a checkout of the project',
     r'\bworkers=[2-9]': 'it starts processes',
 }
 BUILD_ONLY = r'\bnbdev\b|nbdev_export\(|show_doc\('          # of no use to a reader
