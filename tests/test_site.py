@@ -124,6 +124,7 @@ class Visit:
     "A page in the browser that keeps what went over the wire and what was complained of."
     def __init__(self, browser, address, **options):
         self.context, self.address = browser.new_context(**options), address
+        self.context.set_default_timeout(180_000)                    # a busy machine is no fault of the page
         self.page, self.responses, self.wrong = self.context.new_page(), [], []
         self.page.on('console', lambda m: self.wrong.append(m.text) if m.type in ('error', 'warning') else None)
         self.page.on('pageerror', lambda error: self.wrong.append(str(error)))
