@@ -36,8 +36,12 @@ function appendText(output, name, text) {
     last.dataset.stream = name;
     output.append(last);
   }
-  last.textContent = (last.textContent + text).replace(/\r\n/g, '\n').replace(/[^\n]*\r(?!$)/g, '');
+  const whole = (last.textContent + text).replaceAll('\r\n', '\n');
+  last.textContent = whole.includes('\r') ? whole.split('\n').map(overwritten).join('\n') : whole;
 }
+
+/** What a terminal shows of a line: all after its last carriage return, but for one at its end, which waits for what comes. */
+const overwritten = line => line.slice(line.slice(0, -1).lastIndexOf('\r') + 1);
 
 function display(cell, { form, data, display, update }, folder) {
   const earlier = update && cell.output.querySelector(`[data-display="${display}"]`), place = earlier || make('div', { className: 'live-display' });
