@@ -293,9 +293,12 @@ def test_explorables_move_by_key_and_pointer(browser, url):
         third.focus()
         page.keyboard.press('ArrowUp')
         assert third.get_attribute('aria-valuenow') == '0.70' and dx()[2] > before[2]
-        box = place.get_by_role('slider', name='input x 1').bounding_box()
-        page.mouse.move(box['x'] + 7, box['y'] + 7), page.mouse.down(), page.mouse.move(box['x'] - 30, box['y'] + 60), page.mouse.up()
-        assert float(place.get_by_role('slider', name='input x 1').get_attribute('aria-valuenow')) < -3.5
+        first = place.get_by_role('slider', name='input x 1')
+        first.hover()                                                                    # which brings it into view
+        page.mouse.down()
+        box = first.bounding_box()
+        page.mouse.move(box['x'] - 30, box['y'] + 60), page.mouse.up()
+        assert float(first.get_attribute('aria-valuenow')) < -3.5
         for name in ('dout all ones', 'dout along'):                                     # the two lost directions
             place.get_by_role('button', name=name).click()
             assert max(map(abs, dx())) < 1e-4 and 'Nothing gets through' in place.get_by_role('status').inner_text()
