@@ -301,7 +301,7 @@ def test_explorables_move_by_key_and_pointer(browser, url):
         assert float(first.get_attribute('aria-valuenow')) < -3.5
         for name in ('dout all ones', 'dout along'):                                     # the two lost directions
             place.get_by_role('button', name=name).click()
-            assert max(map(abs, dx())) < 1e-4 and 'Nothing gets through' in place.get_by_role('status').inner_text()
+            assert max(map(abs, dx())) < 1e-4 and 'Nothing gets through' in place.locator('.said').inner_text()
         place.get_by_role('slider', name='points').fill('2')                             # and with two points all is lost
         place.get_by_role('button', name='one point only').click()
         assert len(dx()) == 2 and max(map(abs, dx())) < 1e-4
