@@ -12,7 +12,7 @@ __all__ = ['SHAPES', 'CONTENDERS', 'PEERS', 'DEFAULT_RUN', 'EPOCHS', 'Shape', 'p
 import argparse, math, os, subprocess, sys, time
 from dataclasses import dataclass
 
-os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '19')      # see 06b_runs
+os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '20')      # see 06b_runs
 import numpy as np
 
 # %% ../nbs/08_benchmarks.ipynb #8df0b983

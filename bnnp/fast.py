@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAGE', 'LINE', 'STAGGER', 'PIECE', 'SHARE', 'IN_PLACE', 'WORTH_SHARING', 'buffer', 'centre', 'centre_all',
-           'FastBatchNorm', 'pieces', 'FastHidden', 'FastStep', 'helpers', 'scratch', 'in_pieces', 'adam_in_place',
-           'available_threads', 'sensible_threads']
+           'FastBatchNorm', 'pieces', 'FastHidden', 'FastStep', 'adam_calls', 'run', 'helpers', 'run_side_by_side',
+           'scratch', 'adam_in_place', 'available_threads', 'sensible_threads']
 
 # %% ../nbs/05b_fast.ipynb #28067608
 import math
@@ -243,6 +243,27 @@ def penalty(self: FastStep): # the loss's part
     for name in names: self.grads[name] += self.net.reg * self.net.params[name]
     return 0.5 * self.net.reg * sum(np.einsum('dm,dm->', w, w) for w in map(self.net.params.get, names))
 
+# %% ../nbs/05b_fast.ipynb #609fcdf3
+def adam_calls(
+    w: np.ndarray, # (n,) weights, updated
+    dw: np.ndarray, # (n,) gradient
+    M: np.ndarray, # (n,) sum of gradients, updated
+    V: np.ndarray, # (n,) sum of their squares, updated
+    numbers: list, # beta1, beta2, the rate and epsilon of @eq-fast-adam-numbers, arrays without axes
+    scratch: np.ndarray, # (n,), overwritten
+) -> list: # of functions and their operands
+    "One update, as calls in order."
+    beta1, beta2, rate, epsilon = numbers
+    return [(np.multiply, (M, beta1, M)), (np.add, (M, dw, M)),
+            (np.multiply, (V, beta2, V)), (np.multiply, (dw, dw, scratch)), (np.add, (V, scratch, V)),
+            (np.sqrt, (V, scratch)), (np.add, (scratch, epsilon, scratch)), (np.divide, (M, scratch, scratch)),
+            (np.multiply, (scratch, rate, scratch)), (np.subtract, (w, scratch, w))]
+
+# %% ../nbs/05b_fast.ipynb #92e3c63b
+def run(calls: list): # of functions and their operands
+    "Make the calls, in order."
+    for function, operands in calls: function(*operands)
+
 # %% ../nbs/05b_fast.ipynb #742eb099
 @lru_cache
 def helpers(n: int # threads besides the caller's own
@@ -250,35 +271,27 @@ def helpers(n: int # threads besides the caller's own
     "Threads that wait for work."
     return ThreadPoolExecutor(n, 'bnnp')
 
-# %% ../nbs/05b_fast.ipynb #579bfaab
-SHARE = 65536      # elements that are worth a thread of their own
-
-# %% ../nbs/05b_fast.ipynb #b0e1670c
-@lru_cache
-def scratch(
-    thread: int, # its identifier: two nets may be trained in two threads
-    dtype: np.dtype, # of the array
-) -> np.ndarray: # (PIECE,)
-    "Memory for a thread's intermediate results."
-    return buffer((PIECE,), dtype)
-
-# %% ../nbs/05b_fast.ipynb #153b885e
-def in_pieces(
-    work, # called as `work(piece, scratch)` for each piece, `scratch` being an array of its length
-    n: int, # elements
-    dtype, # of the scratch array
-    threads: int = 1, # that share the pieces
-) -> None:
-    "Work through `n` elements in pieces, which must not depend on each other."
-    threads = min(threads, math.ceil(n / SHARE))
-    cut = pieces(n, threads=threads)
-    def share(k):
-        for piece in cut[k::threads]: work(piece, scratch(get_ident(), dtype)[:piece.stop - piece.start])
-    waiting = [helpers(threads - 1).submit(share, k) for k in range(1, threads)]
-    share(0)
+# %% ../nbs/05b_fast.ipynb #fbec76f4
+def run_side_by_side(lists: list): # of calls; what one list fills no other may touch
+    "Make the calls of each list in a thread of its own, the first list's in the caller's."
+    waiting = [helpers(len(lists) - 1).submit(run, calls) for calls in lists[1:]]
+    run(lists[0])
     for w in waiting: w.result()
 
-# %% ../nbs/05b_fast.ipynb #4676b753
+# %% ../nbs/05b_fast.ipynb #1260b335
+@lru_cache
+def scratch(
+    thread: int, # identifier of the thread that trains: there may be two, each with a net
+    k: int, # number of the list
+    dtype: np.dtype, # of the array
+) -> np.ndarray: # (PIECE,)
+    "Memory for intermediate results."
+    return buffer((PIECE,), dtype)
+
+# %% ../nbs/05b_fast.ipynb #579bfaab
+SHARE = 524288     # parameters that are worth a thread of their own
+
+# %% ../nbs/05b_fast.ipynb #b0e1670c
 def adam_in_place(
     w: np.ndarray, # (n,) weights, updated in place
     dw: np.ndarray, # (n,) gradient of the loss
@@ -292,19 +305,15 @@ def adam_in_place(
     config['t'] += 1
     beta1, beta2, t = config['beta1'], config['beta2'], config['t']
     r = math.sqrt((1 - beta2) / (1 - beta2**t))
-    rate, epsilon = config['learning_rate'] / r * (1 - beta1) / (1 - beta1**t), config['epsilon'] / r
-    def work(piece, scratch):
-        W, g, M, V = (a[piece] for a in (w, dw, config['m_sum'], config['v_sum']))
-        M *= beta1
-        M += g
-        V *= beta2
-        V += np.multiply(g, g, out=scratch)
-        np.sqrt(V, out=scratch)
-        scratch += epsilon
-        np.divide(M, scratch, out=scratch)
-        scratch *= rate
-        W -= scratch
-    in_pieces(work, len(w), w.dtype, threads)
+    rate = config['learning_rate'] / r * (1 - beta1) / (1 - beta1**t)
+    numbers = [np.array(number, w.dtype) for number in (beta1, beta2, rate, config['epsilon'] / r)]
+    threads = min(threads, math.ceil(len(w) / SHARE))
+    lists = [[] for _ in range(threads)]
+    for i, piece in enumerate(pieces(len(w), threads=threads)):
+        arrays = [a[piece] for a in (w, dw, config['m_sum'], config['v_sum'])]
+        space = scratch(get_ident(), i % threads, w.dtype)[:piece.stop - piece.start]
+        lists[i % threads] += adam_calls(*arrays, numbers, space)
+    run_side_by_side(lists)
     return w, config
 
 # %% ../nbs/05b_fast.ipynb #9427c496

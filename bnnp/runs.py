@@ -8,7 +8,7 @@ __all__ = ['TINY', 'RunConfig', 'run_name', 'build', 'header', 'is_unfinished', 
 
 # %% ../nbs/06b_runs.ipynb #0408819a
 import os
-_ = os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '19')
+_ = os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '20')
 
 # %% ../nbs/06b_runs.ipynb #050236d6
 import argparse, hashlib, platform, sys, time, warnings
