@@ -49,11 +49,16 @@ def render_maths(bodies):
 
 
 def colour_code(body):
-    "Pygments' classes on code whose language is known."
+    "Pygments' classes on code whose language is known, and links from its docstrings and comments to the equations and papers that they name."
+    ids = set(body.xpath('.//@id'))
+    def link(m):
+        to = next((i for i in (m[1], f'ref-{m[1]}') if i in ids), None)
+        return f'<a href="#{to}">{m[0]}</a>' if to else m[0]
     for pre in body.cssselect('pre[class]'):
         language, text = pre.get('class').split()[0], pre.text_content()
         if language in ('text', 'output'): continue
-        html = PLAIN.sub(r'\1', highlight(text, get_lexer_by_name(language, stripnl=False, ensurenl=False), HtmlFormatter(nowrap=True)))
+        html = PLAIN.sub(r'\1', highlight(text, lexer(language), TOKENS))
+        html = re.sub(r'@([a-z][\w-]*\w)', link, html)
         pre[:] = [fragment_fromstring(f'<code class="language-{language}">{html}</code>')]
 
 
@@ -75,6 +80,14 @@ def head_docs(body):
             link.getparent().drop_tree()
             head.append(link)
         for rule in doc.cssselect('hr'): rule.drop_tree()
+
+
+def number_equations(bodies, pages):
+    "Links to equations of other chapters say the number that they have there."
+    numbers = {f'{page.name}.html#{e.get("id")}': e.cssselect('.number')[-1].text.strip('()') for page, body in zip(pages, bodies) for e in body.cssselect('.equation[id]')}
+    for body in bodies:
+        for a in body.cssselect('a[href*="html#eq-"]'):
+            if a.get('href') in numbers and re.fullmatch(r'Equation [\w-]+', a.text_content()): a.text = f'Equation {numbers[a.get("href")]}'
 
 
 def link_pages(body, home, names):
@@ -145,4 +158,5 @@ def render(pages, bibliography, home):
         head_docs(body)
         link_pages(body, home, names)
         tidy(body)
+    number_equations(bodies, pages)
     return bodies

@@ -58,6 +58,15 @@ def picture(out, kind, said, page):
     return f'![{said.get("fig-cap", "")}]({name}){{{" ".join([*marks, size])}}}\n'
 
 
+def as_source(text):
+    "Markdown from nbdev's `show_doc`, its signatures set as their source would be, without the links that nbdev puts into comments."
+    def spaced(m):
+        code = re.sub(r'\[(`[\w.]+`)\]\([^)]*\)', r'\1', m[0]).replace('\n)->', '\n) -> ')
+        code = re.sub(r'^( +\**\w+):([^#\n]*)', lambda arg: f'{arg[1]}: {arg[2].replace("=", " = ", 1)}', code, flags=re.M)
+        return re.sub(r'^def (?=[A-Z])', 'class ', code, flags=re.M)
+    return re.sub(r'^```python\n.*?\n```$', spaced, text, flags=re.S | re.M)
+
+
 def output(out, said, page):
     "Markdown of one output of a code cell."
     asis = said.get('output') == 'asis'
@@ -68,7 +77,7 @@ def output(out, said, page):
     if kind.startswith('image/'): return div(picture(out, kind[6:], said, page), '.output')
     if kind == 'text/plain': return div(fenced(value, 'text'), '.output')
     if kind == 'text/html': value = f'{fence(value)}{{=html}}\n{value}\n{fence(value)}\n'
-    return value if asis else div(value, '.output')
+    return as_source(value) if asis else div(value, '.output')
 
 
 def folded(text, said):
@@ -96,13 +105,9 @@ def documented(cell):
 
 
 def documentation(cell, signature):
-    "Markdown of a documented name, with or without its signature, which is set as its source would be."
-    def spaced(m):
-        code = re.sub(r'\[(`\w+`)\]\([^)]*\)', r'\1', m[0]).replace('\n)->', '\n) -> ')
-        code = re.sub(r'^( +\**\w+):([^#\n]*)', lambda arg: f'{arg[1]}: {arg[2].replace("=", " = ", 1)}', code, flags=re.M)
-        return re.sub(r'^def (?=[A-Z])', 'class ', code, flags=re.M)
+    "Markdown of a documented name, with or without its signature."
     text = '\n'.join(out.data['text/markdown'] for out in cell.outputs)
-    return div(re.sub(r'```python\n.*?\n```\n', spaced if signature else '', text, flags=re.S), '.doc')
+    return div(as_source(text) if signature else re.sub(r'```python\n.*?\n```\n', '', text, flags=re.S), '.doc')
 
 
 def definitions(cell):
