@@ -45,6 +45,24 @@ def test_a_wheel_with_another_hash_is_refused(monkeypatch, tmp_path):
     assert build.built_wheel('numpy.whl', sha, [], '0') == served.read_bytes()
 
 
+@pytest.mark.parametrize('name', [*build.CORE, 'pyodide-lock.json'])
+def test_a_file_of_the_runtime_with_another_hash_is_refused(monkeypatch, tmp_path, name):
+    if not build.PYODIDE.exists(): pytest.skip('needs npm ci in docs/')
+    shutil.copytree(build.PYODIDE, tmp_path/'pyodide')
+    monkeypatch.setattr(build, 'PYODIDE', tmp_path/'pyodide')
+    assert set(build.runtime()) == {*build.CORE, 'pyodide-lock.json'}
+    with (tmp_path/'pyodide'/name).open('ab') as file: file.write(b' ')
+    with pytest.raises(SystemExit, match=f'{name}: expected sha256 '): build.add_python(tmp_path/'site')
+
+
+def test_a_downloaded_wheel_with_another_hash_is_refused(monkeypatch, tmp_path):
+    "pip is told by what name and hash it should come."
+    pinned = next(line for line in (build.HERE/'requirements.txt').read_text().splitlines() if line.startswith('tqdm'))
+    (tmp_path/'requirements.txt').write_text(re.sub(r'sha256:(.)', lambda m: f'sha256:{(int(m[1], 16) + 1) % 16:x}', pinned))
+    monkeypatch.setattr(build, 'HERE', tmp_path)
+    with pytest.raises(SystemExit, match='(?s)pip download: .*DO NOT MATCH.*tqdm'): build.download(tmp_path/'wheels')
+
+
 def test_a_page_must_not_mark_cells_that_its_notebook_has_not(tmp_path):
     page = tmp_path/'a.html'
     page.write_text('<head></head><div data-cell="c7">')
@@ -60,10 +78,28 @@ def site():
     return SITE
 
 
+FAULTS = {}                                                     # part of a path: what is wrong with the server's answer
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args): pass
+
+    def do_GET(self):
+        fault = next((kind for part, kind in FAULTS.items() if part in self.path), None)
+        if not fault: return super().do_GET()
+        if fault == 'missing': return self.send_error(404)
+        data = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(200)
+        self.send_header('Content-Type', self.guess_type(self.path))
+        self.send_header('Content-Length', len(data))
+        self.end_headers()
+        if fault == 'cut': self.wfile.write(data[:len(data) // 2])
+        else: self.wfile.write(data[:-1000] + bytes(b ^ 1 for b in data[-1000:]))
+        self.close_connection = True
+
+
 @pytest.fixture(scope='module')
 def url(site):
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args): pass
     with ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=site)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f'http://127.0.0.1:{server.server_port}/'
@@ -237,6 +273,36 @@ def test_every_cell_with_a_run_button_runs(browser, url, name):
         buttons.last.click()
         page.wait_for_function("document.documentElement.dataset.live === 'ready'", timeout=10 * WAIT)
         assert page.locator('.live-error').all_inner_texts() == [] and page.locator('.live-note').all_inner_texts() == []
+
+
+@pytest.mark.parametrize('part, fault, told', [('worker.js', 'missing', 'its files cannot be had'), ('pyodide.asm.wasm', 'missing', ''), ('python_stdlib.zip', 'cut', ''),
+                                               ('/numpy-', 'changed', 'numpy'), ('/bnnp-', 'missing', 'bnnp'), ('kernel.py', 'missing', 'kernel.py: 404')])
+def test_a_failed_download_is_told_and_can_be_tried_again(browser, url, part, fault, told):
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f'{url}live.html')
+        FAULTS[part] = fault
+        try:
+            cell(page, 'std  in').get_by_role('button', name='Run').click()
+            error = cell(page, 'std  in').locator('.live-error')
+            error.wait_for(timeout=WAIT)
+        finally: FAULTS.clear()
+        assert re.match('Python could not be loaded. .{5}', error.inner_text()) and told in error.inner_text() and error.inner_text().endswith('Run tries it again.')
+        assert page.evaluate('document.documentElement.dataset.live') == 'idle' and not page.get_by_role('button', name='Stop').is_visible()
+        assert 'out [1.  2.  0.1]' in run(page, 'std  in')[0] and not error.count()
+
+
+def test_an_editor_that_cannot_be_loaded_is_told_and_can_be_tried_again(browser, url):
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f'{url}live.html')
+        FAULTS['editor.js'] = 'missing'
+        try:
+            cell(page, 'std  in').get_by_role('button', name='Edit').click()
+            cell(page, 'std  in').locator('.live-status', has_text='the editor could not be loaded').wait_for(timeout=WAIT)
+        finally: FAULTS.clear()
+        edit(page, 'std  in', lambda code: code)
+        assert not cell(page, 'std  in').locator('.live-status').inner_text()
 
 
 def test_live_cells_can_be_used_from_the_keyboard(browser, url):

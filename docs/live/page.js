@@ -1,6 +1,6 @@
 // Run buttons for the code cells of a page: a bar below each, an editor on request, and a pill at the window's corner.
 // It finds the cells by their data-cell, and their code in #live-cells. Nothing is loaded before the first click.
-import { clear, make, show } from './outputs.js';
+import { clear, fetched, make, show } from './outputs.js';
 import { Queue } from './queue.js';
 
 const folder = new URL('.', document.currentScript.src);
@@ -58,7 +58,7 @@ function finish(cell, end, failed, hidden) {
   status.textContent = end.kind === 'done' ? `cell ${numberOf(cell)}, ${end.seconds.toFixed(2)} s` : '';
   if (end.kind === 'failed') {
     clear(cell);
-    output.append(make('pre', { className: 'live-error', textContent: `Python could not be loaded: ${end.text}\nRun tries it again.` }));
+    output.append(make('pre', { className: 'live-error', textContent: `Python could not be loaded. ${end.text}\nRun tries it again.` }));
   }
   if (failed.length) note('Above, these raised an error: ', ...failed.flatMap((c, i) => {
     const link = make('a', { href: `#${c.block.id ||= `cell-${c.id}`}`, textContent: `cell ${numberOf(c)}` });
@@ -72,7 +72,11 @@ function finish(cell, end, failed, hidden) {
 async function edit(cell) {
   if (!cell.editor) {
     cell.editButton.disabled = true;
-    const { createEditor } = await import(new URL('editor.js', folder)), parent = make('div', { className: 'live-editor' });
+    const editor = await fetched('editor.js', folder).catch(error => { cell.status.textContent = `the editor could not be loaded: ${error.message}`; });
+    cell.editButton.disabled = Boolean(editor);
+    if (!editor) return;
+    cell.status.textContent = '';
+    const { createEditor } = editor, parent = make('div', { className: 'live-editor' });
     cell.editor = createEditor({
       parent, text: cell.text, label: `Code of cell ${numberOf(cell)}. Shift and Enter run it; Escape, then Tab, leave it.`,
       onChange(text) { cell.text = text; mark(cell); }, onRun: () => request(cell),
@@ -103,8 +107,8 @@ function reset(cell) {
 
 /** Put the bar below a cell's code, and the place for its live output below that; in a figure, its caption stays. */
 function attach(cell) {
-  cell.text = cell.source;
   const block = document.querySelector(`[data-cell="${cell.id}"]`), code = block?.querySelector('.source pre'), bar = make('div', { className: 'live-bar' });
+  cell.text = cell.source ??= code.textContent.trimEnd();      // which the page does not say twice
   if (!code) return;
   code.after(bar);
   if (cell.run !== true) return bar.append(make('span', { className: 'live-cannot', textContent: `not run in the browser: ${cell.run}` }));

@@ -10,15 +10,26 @@ new PerformanceObserver(list => {
   postMessage({ kind: 'loading', bytes });
 }).observe({ type: 'resource', buffered: true });
 
+/** A file of ours, or an error that says which could not be had. */
+async function file(name) {
+  const response = await fetch(new URL(name, here)).catch(error => error);
+  if (!response.ok) throw new Error(`${name}: ${response.status ?? response.message}`);
+  return response;
+}
+
 /** Load Pyodide with the page's packages (each checked by the browser against the hash in pyodide-lock.json) and our kernel. */
 async function start({ packages, files }) {
-  const folder = new URL('python/', here);
-  const source = fetch(new URL('kernel.py', here)).then(response => response.text());
-  const compiled = fetch(new URL('compiled.zip', folder)).then(response => response.arrayBuffer());
-  const python = await loadPyodide({ indexURL: folder.href, packages });
-  python.unpackArchive(await compiled, 'zip', { extractDir: '/' });            // imports take half the time so
-  if (files) python.unpackArchive(await fetch(new URL('data.zip', folder)).then(response => response.arrayBuffer()), 'zip');
-  python.FS.writeFile('/lib/kernel.py', await source);
+  const [python, source, compiled, stored] = await Promise.all([
+    loadPyodide({ indexURL: new URL('python/', here).href, packages }),
+    file('kernel.py').then(response => response.text()),
+    file('python/compiled.zip').then(response => response.arrayBuffer()),
+    files && file('python/data.zip').then(response => response.arrayBuffer()),
+  ]);
+  const missing = packages.filter(name => !(name in python.loadedPackages));     // of which Pyodide tells only the console
+  if (missing.length) throw new Error(`These files are missing, or not what they were when this site was built: ${missing.join(', ')}`);
+  python.unpackArchive(compiled, 'zip', { extractDir: '/' });                  // imports take half the time so
+  if (stored) python.unpackArchive(stored, 'zip');
+  python.FS.writeFile('/lib/kernel.py', source);
   python.runPython('import sys; sys.path.append("/lib")');
   const kernel = python.pyimport('kernel');
   kernel.send = text => postMessage(JSON.parse(text));
