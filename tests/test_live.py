@@ -275,7 +275,7 @@ def test_every_cell_with_a_run_button_runs(browser, url, name):
         assert page.locator('.live-error').all_inner_texts() == [] and page.locator('.live-note').all_inner_texts() == []
 
 
-@pytest.mark.parametrize('part, fault, told', [('worker.js', 'missing', 'its files cannot be had'), ('pyodide.asm.wasm', 'missing', ''), ('python_stdlib.zip', 'cut', ''),
+@pytest.mark.parametrize('part, fault, told', [('worker.js', 'missing', 'its files cannot be had'), ('pyodide.asm.wasm', 'missing', 'pyodide.asm.wasm'), ('python_stdlib.zip', 'cut', ''),
                                                ('/numpy-', 'changed', 'numpy'), ('/bnnp-', 'missing', 'bnnp'), ('kernel.py', 'missing', 'kernel.py: 404')])
 def test_a_failed_download_is_told_and_can_be_tried_again(browser, url, part, fault, told):
     with browser.new_context() as context:

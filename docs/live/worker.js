@@ -17,10 +17,19 @@ async function file(name) {
   return response;
 }
 
+/** Rejects where Pyodide, whose core is missing or cut, would tell only the console and wait for ever. */
+const broken = new Promise((_, reject) => {
+  const { instantiateStreaming } = WebAssembly;
+  WebAssembly.instantiateStreaming = (...given) => instantiateStreaming(...given).catch(error => {
+    reject(new Error(`pyodide.asm.wasm: ${error.message}`));
+    throw error;
+  });
+});
+
 /** Load Pyodide with the page's packages (each checked by the browser against the hash in pyodide-lock.json) and our kernel. */
 async function start({ packages, files }) {
   const [python, source, compiled, stored] = await Promise.all([
-    loadPyodide({ indexURL: new URL('python/', here).href, packages }),
+    Promise.race([broken, loadPyodide({ indexURL: new URL('python/', here).href, packages })]),
     file('kernel.py').then(response => response.text()),
     file('python/compiled.zip').then(response => response.arrayBuffer()),
     files && file('python/data.zip').then(response => response.arrayBuffer()),
