@@ -342,16 +342,14 @@ def _check_archive(
 
 # %% ../nbs/00_data.ipynb #a7c0be11
 class _AtMost:
-    "A file to read from, up to a number of bytes; a `DataError` beyond."
+    "A file to read from, up to a number of bytes, whether it has them or not; a `DataError` beyond."
     def __init__(self, file, most): self.file, self.most, self.left = file, most, most
 
     def read(self, size):
         data = self.file.read(size)
-        self.left -= len(data)
+        self.left -= len(data) or size
         if self.left < 0: raise DataError(f'cannot be unpacked: what is in it is longer than {self.most:,} bytes')
         return data
-
-
 
 # %% ../nbs/00_data.ipynb #f2c35a9c
 def _members(

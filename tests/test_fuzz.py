@@ -96,6 +96,7 @@ ONCE = {
     'a sparse size of words': (archive, b'\1' + extended(record('GNU.sparse.major', '1') + record('GNU.sparse.minor', '0')
                                                          + record('GNU.sparse.realsize', 'x')) + TAR),
     'a record longer than any': (archive, b'\1' + extended(b'9999999999999999999999 path=x\n') + TAR),
+    'a member of exabytes': (archive, b'\1' + extended(record('size', '8' * 18)) + tarfile.TarInfo('x').tobuf()),
     'a member of negative size': (archive, b'\1' + extended(record('size', '-99999')) + TAR),
     'a memory of checks without end': (memory, DEEP),
     'an array header without end': (checkpoint, b'\0' + stored({'meta.npy': NPY})),
