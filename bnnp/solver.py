@@ -180,14 +180,14 @@ def parse_line(
     path: Path, # for the message
     number: int, # of the line, from 1
     text: bytes, # the line
-    last: bool, # the file's last line, which a kill may have cut short?
 ) -> dict: # the line's object; None for one that was cut short
     "One line of a log; a `LogError` if it is not one."
+    line = None
     try: line = json.loads(text)
-    except (ValueError, RecursionError): line = None
-    if _is_log_line(line): return line
-    if last or line is None and number > 1: return None
-    raise LogError(f'{path}: line {number} is not a line of a run log')
+    except (ValueError, RecursionError):
+        if number > 1: return None
+    if not _is_log_line(line): raise LogError(f'{path}: line {number} is not a line of a run log')
+    return line
 
 # %% ../nbs/06_solver.ipynb #448cd3a3
 def read_log(path # a file that `RunLog` wrote
@@ -195,12 +195,12 @@ def read_log(path # a file that `RunLog` wrote
     "Read a run's log; a `LogError` names a file that is not one."
     path = Path(path)
     lines = path.read_bytes().splitlines()
-    header = parse_line(path, 1, lines[0], False) if lines else None
+    header = parse_line(path, 1, lines[0]) if lines else None
     if header is None or header['kind'] != 'header':
         raise LogError(f'{path}: not a run log, its first line should be a header')
     run = RunRecord(path, header)
     for number, text in enumerate(lines[1:], start=2):
-        line = parse_line(path, number, text, last=number == len(lines))
+        line = parse_line(path, number, text)
         if line: run.add(line)
     return run
 
