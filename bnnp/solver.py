@@ -544,25 +544,28 @@ def set_state(
 # %% ../nbs/06_solver.ipynb #6062fccf
 @patch
 def train_step(self: Solver) -> float: # the loss
-    "One batch, one update; a `FloatingPointError` when the loss is no longer finite."
+    "One batch, one update; a `FloatingPointError` when the loss is no longer finite, or the update overflows."
     epoch, i = divmod(self.step, self.steps_per_epoch)
     index = self.batches(epoch)[i]
     self.model.step = self.step
     with np.errstate(over='ignore', invalid='ignore'):
         X = self.training_input(index)
         loss, grads = self.gradients(X, self.data['y_train'][index])
-    if not np.isfinite(loss): raise FloatingPointError(self._why_not_finite(loss, epoch))
-    self.update(grads)
+    if not np.isfinite(loss): raise self._not_finite(f'the loss is {loss}')
+    try:
+        with np.errstate(over='raise', invalid='raise'): self.update(grads)
+    except FloatingPointError as e: raise self._not_finite(f'the update failed ({e})') from None
     self.loss_history.append(float(loss))
     self.step += 1
     return loss
 
 # %% ../nbs/06_solver.ipynb #567891ec
 @patch
-def _why_not_finite(self: Solver, loss: float, epoch: int) -> str:
-    "Where the loss was lost, and what to do about it."
-    return (f'the loss is {loss} at step {self.step} (epoch {epoch + 1}): '
-            f'try a learning rate below {self.learning_rate:.3g}, or smaller initial weights')
+def _not_finite(self: Solver, what: str) -> FloatingPointError:
+    "What went wrong, where, and what to do about it."
+    epoch = self.step // self.steps_per_epoch + 1
+    return FloatingPointError(f'{what} at step {self.step} (epoch {epoch}): '
+                              f'try a learning rate below {self.learning_rate:.3g}, or smaller initial weights')
 
 # %% ../nbs/06_solver.ipynb #1344b006
 @patch
