@@ -260,9 +260,13 @@ def adam_calls(
             (np.multiply, (scratch, rate, scratch)), (np.subtract, (w, scratch, w))]
 
 # %% ../nbs/05b_fast.ipynb #92e3c63b
-def run(calls: list): # of functions and their operands
+def run(
+    calls: list, # of functions and their operands
+    errors: dict, # from `np.geterr()`
+) -> None:
     "Make the calls, in order."
-    for function, operands in calls: function(*operands)
+    with np.errstate(**errors):
+        for function, operands in calls: function(*operands)
 
 # %% ../nbs/05b_fast.ipynb #742eb099
 @lru_cache
@@ -274,8 +278,9 @@ def helpers(n: int # threads besides the caller's own
 # %% ../nbs/05b_fast.ipynb #fbec76f4
 def run_side_by_side(lists: list): # of calls; what one list fills no other may touch
     "Make the calls of each list in a thread of its own, the first list's in the caller's."
-    waiting = [helpers(len(lists) - 1).submit(run, calls) for calls in lists[1:]]
-    run(lists[0])
+    errors = np.geterr()               # a thread has its own, and here the caller's count
+    waiting = [helpers(len(lists) - 1).submit(run, calls, errors) for calls in lists[1:]]
+    run(lists[0], errors)
     for w in waiting: w.result()
 
 # %% ../nbs/05b_fast.ipynb #1260b335
