@@ -38,6 +38,14 @@ def wrap(element, box):
     box.append(element)
 
 
+def keep_together(span, mark):
+    "Keep a short formula and the punctuation after it in one line: a browser may break between the two."
+    if 'display' in span.get('class') or len(span.cssselect('annotation')[0].text) > 24: return
+    rest = span.tail[len(mark):]
+    wrap(span, E.SPAN({'class': 'together'}))
+    span.getparent().tail, span.tail = rest, mark
+
+
 def render_maths(bodies):
     "Replace each formula of all pages by what KaTeX makes of it; one that it cannot parse keeps its message in `data-error`."
     spans = [span for body in bodies for span in body.cssselect('span.math')]
@@ -46,6 +54,7 @@ def render_maths(bodies):
     for span, result in zip(spans, json.loads(done.stdout)):
         if 'error' in result: span.set('data-error', result['error'])
         else: span.text = span.append(fragment_fromstring(result['html']))
+        if (mark := re.match(r'[,.;:?!)]+', span.tail or '')) and 'error' not in result: keep_together(span, mark[0])
 
 
 def colour_code(body):
@@ -80,6 +89,8 @@ def head_docs(body):
             link.getparent().drop_tree()
             head.append(link)
         for rule in doc.cssselect('hr'): rule.drop_tree()
+        for p in doc.cssselect('p'):
+            if p.text_content() == 'Call self as a function.': p.drop_tree()   # Python's words for a `partial`, which has none of its own
 
 
 def number_equations(bodies, pages):
@@ -100,6 +111,7 @@ def link_pages(body, home, names):
 
 def tidy(body):
     "Headings that can be linked to, tables and pictures that scroll inside a box."
+    for heading in body.cssselect('h1'): heading.tag = 'h2'                 # pandoc's of the references; a page has one title
     for heading in body.cssselect('h2[id], h3[id], h4[id]'):
         heading.append(E.A({'class': 'anchor', 'href': f'#{heading.get("id")}', 'aria-label': f'Link to {heading.text_content()}'}))
     for table in body.cssselect('table'): wrap(table, E.DIV({'class': 'scroll'}))

@@ -60,10 +60,12 @@ def picture(out, kind, said, page):
 
 def as_source(text):
     "Markdown from nbdev's `show_doc`, its signatures set as their source would be, without the links that nbdev puts into comments."
+    def argument(m): return f'{m[1]}: ' + re.sub(r'(, \**\w+):', r'\1: ', m[2].replace('=', ' = ', 1))
     def spaced(m):
         code = re.sub(r'\[(`[\w.]+`)\]\([^)]*\)', r'\1', m[0]).replace('\n)->', '\n) -> ')
-        code = re.sub(r'^( +\**\w+):([^#\n]*)', lambda arg: f'{arg[1]}: {arg[2].replace("=", " = ", 1)}', code, flags=re.M)
-        return re.sub(r'^def (?=[A-Z])', 'class ', code, flags=re.M)
+        code = re.sub(r'^( +\**\w+):([^#\n]*)', argument, code, flags=re.M)
+        code = re.sub(r'^def (?=[A-Z])', 'class ', code, flags=re.M)
+        return re.sub(r'^(class \w+)\(\n *\*args, \*\*kwargs\n\):', r'\1', code, flags=re.M)
     return re.sub(r'^```python\n.*?\n```$', spaced, text, flags=re.S | re.M)
 
 
@@ -111,10 +113,11 @@ def documentation(cell, signature):
 
 
 def definitions(cell):
-    "What an exported cell defines: names of its functions and classes, and whether there is more than imports and names."
+    "What an exported cell defines: names of its functions, classes and constants, and whether there is more than imports."
     if cell.cell_type != 'code' or not {'export', 'exports'} & options(cell)[0].keys(): return [], False
     body = ast.parse(cell.source).body
     names = [showdoc_nm(o) for o in body if isinstance(o, (ast.FunctionDef, ast.ClassDef))]
+    names += [target.id for o in body if isinstance(o, ast.Assign) for target in o.targets if isinstance(target, ast.Name)]
     return names, any(not isinstance(o, (ast.Import, ast.ImportFrom)) for o in body)
 
 
