@@ -62,7 +62,7 @@ def as_source(text):
     "Markdown from nbdev's `show_doc`, its signatures set as their source would be, without the links that nbdev puts into comments."
     def argument(m): return f'{m[1]}: ' + re.sub(r'(, \**\w+):', r'\1: ', m[2].replace('=', ' = ', 1))
     def spaced(m):
-        code = re.sub(r'\[(`[\w.]+`)\]\([^)]*\)', r'\1', m[0]).replace('\n)->', '\n) -> ')
+        code = re.sub(r'\[(`[\w.]+`)\]\([^)]*\)', r'\1', m[0]).replace(')->', ') -> ')
         code = re.sub(r'^( +\**\w+):([^#\n]*)', argument, code, flags=re.M)
         code = re.sub(r'^def (?=[A-Z])', 'class ', code, flags=re.M)
         return re.sub(r'^(class \w+)\(\n *\*args, \*\*kwargs\n\):', r'\1', code, flags=re.M)

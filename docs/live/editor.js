@@ -17,7 +17,7 @@ export function createEditor({ parent, text, label, onChange, onRun }) {
       keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
       history(), highlightSpecialChars(), indentOnInput(), bracketMatching(), indentUnit.of('    '),
       python(), syntaxHighlighting(classHighlighter),
-      EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false' }),
+      EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false', tabindex: '0' }),   // the last for axe, which does not know that it can be focused
       EditorView.updateListener.of(update => { if (update.docChanged) onChange(update.state.doc.toString()); }),
     ],
   });
