@@ -66,7 +66,7 @@ def trained(
     try: solver.train()
     except FloatingPointError: pass
     lost = solver.last_state is None
-    if not lost and solver.step < solver.total: raise KeyboardInterrupt(notes.lines[-1]['signal'])
+    if solver.signal: raise KeyboardInterrupt(solver.signal)      # even if it came in the last step: a sweep has more to do
     result = what_came(notes, solver.loss_history, 1 / len(data['classes']), lost)
     return result if lost else result | dict(weights=digest(solver.last_state))
 

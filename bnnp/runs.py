@@ -11,7 +11,7 @@ import os
 _ = os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '20')
 
 # %% ../nbs/06b_runs.ipynb #050236d6
-import argparse, hashlib, platform, sys, time, warnings
+import argparse, hashlib, platform, signal, sys, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
@@ -317,7 +317,7 @@ def parse_config(
 # %% ../nbs/06b_runs.ipynb #59c42cb9
 @contextmanager
 def one_line_errors():
-    "Within the block, what a user can mend is one line on stderr and status 1, Ctrl-C is status 130."
+    "Within the block, what a user can mend is one line on stderr and status 1; Ctrl-C is status 130, a second `kill` 143."
     shown, warnings.formatwarning = warnings.formatwarning, lambda message, *_: f'warning: {message}\n'
     try: yield
     except DataError as e: sys.exit(f'error: {e}')
@@ -325,7 +325,7 @@ def one_line_errors():
         named = e.filename and e.strerror
         sys.exit(f'error: {e.filename}: {e.strerror}' if named else f'error: {e}')
     except (ValueError, MemoryError, FloatingPointError) as e: sys.exit(f'error: {e}')
-    except KeyboardInterrupt: sys.exit(130)
+    except KeyboardInterrupt as e: sys.exit(128 + (e.args or [signal.SIGINT])[0])
     finally: warnings.formatwarning = shown
 
 # %% ../nbs/06b_runs.ipynb #39704d9b

@@ -344,10 +344,11 @@ def remove_leftovers(folder) -> None:
 # %% ../nbs/06_solver.ipynb #45bfb8d9
 @contextmanager
 def stop_on_signal():
-    "Within the block, a first SIGINT or SIGTERM only sets the yielded event, and its `number`."
+    "Within the block, a first SIGINT or SIGTERM only sets the yielded event, and its `number`; before, that is 0."
     stop, old = threading.Event(), {}
+    stop.number = 0
     def handler(number, frame):
-        if stop.is_set(): raise KeyboardInterrupt
+        if stop.is_set(): raise KeyboardInterrupt(number)
         stop.number = number
         stop.set()
     if threading.current_thread() is threading.main_thread():              # Python allows it nowhere else
@@ -745,7 +746,8 @@ def progress(self: Solver): # a context manager with `update`
 def train(self: Solver) -> None:
     """Train up to `num_epochs`, then give the model its best parameters and statistics.
 
-    Ctrl-C ends it after the step, with all saved. A run that has ended goes on after `num_epochs` is raised.
+    Ctrl-C ends it after the step, with all saved, and `signal` is its number; it comes too late if that step is the last.
+    A run that has ended goes on after `num_epochs` is raised.
     Raises `FloatingPointError` when the loss is no longer finite; the model then has its best parameters, too."""
     if self.last_state: set_state(self.model, self.last_state)              # going on after an earlier call
     self.started, total = time.perf_counter(), self.num_epochs * self.steps_per_epoch
@@ -759,7 +761,8 @@ def train(self: Solver) -> None:
         self.stopped(str(e))
         set_state(self.model, self.best_state)
         raise
-    if self.step < total: self.stopped('interrupted', signal=int(stop.number))
+    finally: self.signal = int(stop.number)
+    if self.step < total: self.stopped('interrupted', signal=self.signal)
     self.keep_two()                                                         # one may be left by a process that was killed
     self.last_state = get_state(self.model)
     set_state(self.model, self.best_state)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from bnnp.data import DataError, load_cifar10
-from bnnp.experiments import EXPERIMENTS, PLACES, Experiment, key, perform, read_value, sweep, train_once, trials
+from bnnp.data import DataError, get_data, load_cifar10
+from bnnp.experiments import EXPERIMENTS, PLACES, Experiment, Notes, key, perform, read_value, sweep, train_once, trained, trials
+from bnnp.network import FullyConnectedNet
 from bnnp.runs import RunConfig
+from bnnp.solver import Solver
 
 TESTS = Path(__file__).parent
 SMALL = RunConfig((20, 20), epochs=2, num_train=200, batch_size=50, dataset='shapes10')
@@ -124,7 +126,7 @@ def logs_in(folder): return {p: p.stat().st_mtime_ns for p in folder.rglob('*.js
 
 
 @posix
-@pytest.mark.parametrize('how, workers', [(signal.SIGKILL, 2), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGINT, 1)])
+@pytest.mark.parametrize('how, workers', [(signal.SIGKILL, 2), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGINT, 1), (signal.SIGTERM, 1)])
 def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path, how, workers):
     words = command(tmp_path, '--workers', str(workers), seeds=20)
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -141,6 +143,19 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path, how, workers):
     assert not [p for place in PLACES for p in Path(place).glob(f'bnnp_shared_{process.pid}_*')]
     e = replace(EXPERIMENTS['smoke'], seeds=20)
     assert bits(sweep(e, log_dir=tmp_path, workers=1, progress=False)) == at_home(e)
+
+
+def test_a_signal_in_the_last_step_of_a_run_is_not_forgotten():
+    data, notes = get_data('shapes10', num_train=200), Notes()
+    solver = Solver(FullyConnectedNet([5], seed=0), data, num_epochs=1, verbose=False, log=notes)
+    step = solver.train_step
+    def signalled():
+        loss = step()
+        if solver.step == solver.total: signal.raise_signal(signal.SIGTERM)
+        return loss
+    solver.train_step = signalled
+    with pytest.raises(KeyboardInterrupt) as stopped: trained(solver, notes, data)
+    assert stopped.value.args == (signal.SIGTERM,)
 
 
 @contextmanager
