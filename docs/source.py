@@ -60,10 +60,11 @@ def picture(out, kind, said, page):
 
 def as_source(text):
     "Markdown from nbdev's `show_doc`, its signatures set as their source would be, without the links that nbdev puts into comments."
-    def argument(m): return f'{m[1]}: ' + re.sub(r'(, \**\w+):', r'\1: ', m[2].replace('=', ' = ', 1))
+    def argument(m): return f'{m[1]}: {m[2]}' + ' = ' * bool(m[3])
+    def arguments(m): return re.sub(r'((?:^ +|, )\**\w+):((?:\[[^]]*\]|[^,=[])*)(=?)', argument, m[0])
     def spaced(m):
         code = re.sub(r'\[(`[\w.]+`)\]\([^)]*\)', r'\1', m[0]).replace(')->', ') -> ')
-        code = re.sub(r'^( +\**\w+):([^#\n]*)', argument, code, flags=re.M)
+        code = re.sub(r'^ [^#\n]+', arguments, code, flags=re.M)
         code = re.sub(r'^def (?=[A-Z])', 'class ', code, flags=re.M)
         return re.sub(r'^(class \w+)\(\n *\*args, \*\*kwargs\n\):', r'\1', code, flags=re.M)
     return re.sub(r'^```python\n.*?\n```$', spaced, text, flags=re.S | re.M)

@@ -4,6 +4,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import lxml.html
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -91,6 +92,18 @@ def test_the_reference_has_every_public_name():
         for name in module.__all__:
             obj = getattr(module, name)
             if inspect.isroutine(obj) or inspect.isclass(obj): assert f'{info.name}.{name}' in ids
+
+
+def test_the_reference_shows_code_and_leads_to_the_right_chapter():
+    if 'api' not in PAGES: pytest.skip('needs a site: python docs/build.py')
+    html, places = lxml.html.parse(SITE/'api.html', lxml.html.HTMLParser(encoding='utf-8')).getroot(), importlib.import_module('bnnp._modidx').d['syms']
+    links = {h.get('id'): h.find('a').get('href') for h in html.cssselect('.name h3, .name h4')}
+    known = {name: places[f'bnnp.{name.split(".")[0]}'].get(f'bnnp.{name}') for name in links}
+    assert [(name, links[name]) for name, place in known.items() if place and '.' not in name.partition('.')[2] and links[name] != place[0]] == []
+    assert sum(place is not None for place in known.values()) > 200
+    code = [pre.text_content() for pre in html.cssselect('.doc pre')]
+    assert [text for text in code if '](' in text or '@eq' in text or re.search(r'\w:\w', text.partition('#')[0])] == []
+    assert not re.search(r'@eq-|\[@', html.text_content())
 
 
 class Quiet(SimpleHTTPRequestHandler):
