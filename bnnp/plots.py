@@ -20,7 +20,7 @@ import numpy as np
 from cycler import cycler
 
 # %% ../nbs/06a_plots.ipynb #543fa137
-from .solver import LogError, RunRecord, read_log, say, sync_folder
+from .solver import LogError, RunRecord, read_log, remove_leftovers, say, whole_file
 
 # %% ../nbs/06a_plots.ipynb #92f2f5c1
 GREY = '#808080'
@@ -428,16 +428,9 @@ def write_whole(
     path: Path, # of the file
     content: bytes, # all of it
 ) -> None:
-    "Write a file so that at no moment a part of it stands under its name."
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(temporary, 'wb') as f:
-            f.write(content)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    finally: temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    "Write a file so that at no moment a part of it stands under its name; what killed writers left beside it is removed."
+    remove_leftovers(path.parent)
+    with whole_file(path) as f: f.write(content)
 
 # %% ../nbs/06a_plots.ipynb #12e27df4
 def save_figure(
