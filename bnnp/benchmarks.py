@@ -121,7 +121,9 @@ def torch_eager(shape, threads, **adam_options):
         return loss
     return step
 
-def torch_fused(shape, threads): return torch_eager(shape, threads, fused=True)
+def torch_fused(shape, threads):
+    "The same with the fused form of Adam."
+    return torch_eager(shape, threads, fused=True)
 
 # %% ../nbs/08_benchmarks.ipynb #163892e6
 def jax_forward(shape, params, stats, X, key):
@@ -204,7 +206,9 @@ def torch_epoch(shape, threads, **adam_options):
             step(X[index], y[index])
     return epoch
 
-def torch_fused_epoch(shape, threads): return torch_epoch(shape, threads, fused=True)
+def torch_fused_epoch(shape, threads):
+    "The same with the fused form of Adam."
+    return torch_epoch(shape, threads, fused=True)
 
 # %% ../nbs/08_benchmarks.ipynb #e5e84e28
 CONTENDERS = {'bnnp': bnnp_fast, 'textbook': textbook, 'matmuls': matmul_floor, 'torch': torch_eager, 'torch fused': torch_fused,
