@@ -367,7 +367,7 @@ def _members(
                 if not member.isreg() or member.size > m.limit:
                     raise DataError(f'{member.name} in it is no regular file of at most {m.limit:,} bytes')
                 yield wanted.pop(member.name), tar.extractfile(member).read()
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, LookupError, OverflowError, RecursionError) as error:
         raise DataError(f'cannot be unpacked: {_printable(str(error).encode())}') from None
     if wanted: raise DataError(f'{next(iter(wanted))} is missing in it')
 

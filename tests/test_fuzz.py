@@ -78,6 +78,17 @@ def extended(content, size=None, kind=tarfile.XHDTYPE):
     return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
 
 
+def sparse():
+    "A tar's header of a sparse member whose map goes on in a block that is not there."
+    info = tarfile.TarInfo('x')
+    info.type = tarfile.GNUTYPE_SPARSE
+    raw = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    raw[482] = 1
+    raw[148:156] = b' ' * 8
+    raw[148:156] = b'%06o\0 ' % sum(raw)
+    return bytes(raw)
+
+
 def stored(members):
     "A zip archive, its members not packed."
     raw = io.BytesIO()
@@ -95,6 +106,7 @@ ONCE = {
     'a sparse map of words': (archive, b'\1' + extended(record('GNU.sparse.map', '0,x') + record('GNU.sparse.size', '3')) + TAR),
     'a sparse size of words': (archive, b'\1' + extended(record('GNU.sparse.major', '1') + record('GNU.sparse.minor', '0')
                                                          + record('GNU.sparse.realsize', 'x')) + TAR),
+    'a sparse map that breaks off': (archive, b'\1' + sparse()),
     'a record longer than any': (archive, b'\1' + extended(b'9999999999999999999999 path=x\n') + TAR),
     'a member of exabytes': (archive, b'\1' + extended(record('size', '8' * 18)) + tarfile.TarInfo('x').tobuf()),
     'a member of negative size': (archive, b'\1' + extended(record('size', '-99999')) + TAR),
