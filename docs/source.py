@@ -134,7 +134,7 @@ def blocks(original, processed, page):
             if name in docs: yield documentation(docs[name], signature=cell.id not in kept)
         if cell.id in kept: yield code(kept[cell.id], page) if cell.cell_type == 'code' else kept[cell.id].source
         elif more:
-            unnamed = ', '.join(name for name in names if name not in docs)
+            unnamed = ', '.join(name for name in names if name not in docs and name != '_')
             summary = f'#| code-fold: true\n#| code-summary: "Source{unnamed and ": " + unnamed}"\n'
             yield code(nbformat.from_dict(cell | dict(source=summary + options(cell)[1], outputs=[])), page)
 
