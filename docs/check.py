@@ -23,8 +23,9 @@ def place(element, page, *needles):
 
 
 def links(html, page, site, anchors):
-    "Links to pages, files and anchors that are not there."
+    "Links to pages, files and anchors that are not there, and links within links."
     for a in html.xpath('//a[@href][not(ancestor::*[@class="citation"])]'):
+        if '](' in a.text_content(): yield place(a, page, *re.findall(r'\w+', a.text_content())), 'link in a link: names in backticks are links already'
         if re.match(r'[a-z]+:|//', a.get('href')): continue
         file, _, anchor = a.get('href').partition('#')
         where = partial(place, a, page, a.get('href'), '#' + anchor if anchor else file, file, file.removesuffix('.html'), a.text_content())

@@ -28,6 +28,7 @@ DEFECTS = {                                      # what: (the cell, the line in 
     'notebook': (new_markdown_cell('[link](77_gone.ipynb)'), 1, 'link to 77_gone.ipynb, which is not there'),
     'anchor': (new_markdown_cell('[link](#nowhere)'), 1, 'link to #nowhere, which this page does not have'),
     "other page's anchor": (new_markdown_cell('Text\n[link](index.ipynb#nowhere)'), 2, 'link to #nowhere, which index.html does not have'),
+    'nested': (new_markdown_cell('One.\n\n[[`inner`](#sound)](index.ipynb)'), 3, 'link in a link'),
     'equation': (new_markdown_cell('One.\nTwo, see @eq-nothing.'), 2, '@eq-nothing refers to nothing on this page'),
     'figure': (new_markdown_cell('See @fig-nothing.'), 1, '@fig-nothing refers to nothing on this page'),
     'docstring': (new_code_cell('#| export\ndef f():\n    "By @eq-unknown."'), 3, '@eq-unknown refers to nothing on this page'),
