@@ -906,7 +906,7 @@ def _expect_fitting(self: Solver, arrays: dict, meta: dict) -> None:
     for name in 'seconds', 'best_val_acc', 'best_epoch':
         if not is_number(meta[name]): raise ValueError(f'{name} {meta[name]!r}')
     shapes = self._shapes(step, parts)
-    if arrays.keys() != shapes.keys(): raise ValueError(f'arrays {", ".join(arrays.keys() ^ shapes.keys())}')
+    if arrays.keys() != shapes.keys(): raise ValueError(f'arrays {", ".join(map(repr, sorted(arrays.keys() ^ shapes.keys())))}')
     for k, a in arrays.items():
         if a.shape != shapes[k] or a.dtype.kind != 'f': raise ValueError(f'{k} is {a.dtype} of shape {a.shape}')
     state = {k: v for k, v in self._rule_state().items() if not isinstance(v, np.ndarray)}

@@ -9,7 +9,7 @@ pytest.importorskip('resource', reason='the fence needs a POSIX system')
 sys.path.insert(0, str(Path(__file__).parents[1]))                          # for `tests`, which is no installed package
 from bnnp import data as reader
 from bnnp.data import DataError
-from tests.fuzz import TARGETS, archive, checkpoint, fence, memory, mutate, names, results, run_log
+from tests.fuzz import TARGETS, archive, checkpoint, fence, memory, mutate, names, results, resume, run_log
 
 EXAMPLES = dict(run_log=40, results=60, archive=60, resume=80)               # the slow ones
 module = pytest.fixture(params=TARGETS)(lambda request: importlib.import_module(f'tests.fuzz.{request.param}'))
@@ -114,6 +114,7 @@ ONCE = {
     'an array header without end': (checkpoint, b'\0' + stored({'meta.npy': NPY})),
     'a temporary file of an impossible process': (names, b'x.bnnp_99999999999999999999_1.tmp'),
     'a shared folder of an impossible process': (names, b'bnnp_shared_99999999999999999999_x'),
+    'an array with a line break in its name': (resume, resume.SEEDS[0].replace(b'"best/running_mean1"', b'"best/running\\nmean1"')),
     'a log without end': (run_log, run_log.SEEDS[0] + DEEP),
     'results without end': (results, b'{}\n' + DEEP),
     'a result without seconds': (results, results.WHOLE.replace(b'"took":1.0,', b'')),
