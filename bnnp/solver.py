@@ -875,7 +875,8 @@ def resume(self: Solver) -> bool: # False if there is no checkpoint, and then no
 def _expect_same_run(self: Solver, path: Path, theirs: dict) -> None:
     "Raise a `CheckpointError` that names the settings in which a checkpoint's run differs from this one."
     mine = json.loads(json.dumps(self.settings()))                          # as they come back from a file
-    differ = [f'{k} {theirs.get(k)!r} there, {mine.get(k)!r} here' for k in mine | theirs if mine.get(k) != theirs.get(k)]
+    differ = [f'{k if k.isidentifier() else repr(k)} {theirs.get(k)!r} there, {mine.get(k)!r} here'
+              for k in mine | theirs if mine.get(k) != theirs.get(k)]
     if differ: raise CheckpointError(f'{path}: of a run with other settings: {"; ".join(differ)}')
 
 # %% ../nbs/06_solver.ipynb #1d001950

@@ -115,6 +115,7 @@ ONCE = {
     'a temporary file of an impossible process': (names, b'x.bnnp_99999999999999999999_1.tmp'),
     'a shared folder of an impossible process': (names, b'bnnp_shared_99999999999999999999_x'),
     'an array with a line break in its name': (resume, resume.SEEDS[0].replace(b'"best/running_mean1"', b'"best/running\\nmean1"')),
+    'a setting with a line break in its name': (resume, resume.SEEDS[0].replace(b'{"rule": "adam", "optim_c', b'{"\\rrule": "adam", "optim_c')),
     'a log without end': (run_log, run_log.SEEDS[0] + DEEP),
     'results without end': (results, b'{}\n' + DEEP),
     'a result without seconds': (results, results.WHOLE.replace(b'"took":1.0,', b'')),
