@@ -62,14 +62,15 @@ def content(value):
 
 def display(*values, display_id=None, update=False, clear=False, **_):
     "What `IPython.display.display` does."
-    if quiet: return
-    sys.stdout.flush(), sys.stderr.flush()
     if display_id is True: display_id = f'display-{time.monotonic_ns()}'
+    handle = Handle(display_id) if display_id and not update else None
+    if quiet: return handle
+    sys.stdout.flush(), sys.stderr.flush()
     for value in values:
         form, data = content(value)
         if isinstance(data, bytes): data = base64.b64encode(data).decode()
         post('display', form=form, data=data, display=display_id, update=update)
-    if display_id and not update: return Handle(display_id)
+    return handle
 
 
 class Handle:
