@@ -8,6 +8,7 @@ CALLS = {                                                    # what a browser's 
     r'\bThread|\bthreads=[2-9]|_answers\(|\badam_difference\(\w+[).]|\bpart_times\(': 'it starts threads',
     r'try_lock\(|locked\(|remove_leftovers\(|remove_dead\(|_9{9}_': 'it needs the locks and processes of an operating system',
     r'HTTPServer|downloaded\(': 'it needs a server',
+    r'\bsteep\(rule, 2e19\)': 'WebAssembly does not say when a number overflows',
     r'abs\(once - exact\)': 'it depends on the order in which BLAS adds',
     r"import_module\('(test_|killing)|\.\./requirements": 'it needs a checkout of the project',
     r'\bworkers=[2-9]': 'it starts processes',
