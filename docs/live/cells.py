@@ -6,7 +6,7 @@ FLAGS = {'slow': 'it takes minutes, or needs CIFAR-10', 'parity': 'it needs PyTo
 CALLS = {                                                    # what a browser's Python cannot do
     r'\b(subprocess\.|bench_command\(|compare\(\W|press_ctrl_c\()|\bos\.(kill|fork)': 'it starts other programs',
     r'\bThread|\bthreads=[2-9]|_answers\(|\badam_difference\(\w+[).]|\bpart_times\(': 'it starts threads',
-    r'try_lock\(|locked\(|remove_leftovers\(|remove_dead\(|_9{9}_': 'it needs the locks and processes of an operating system',
+    r'try_lock\(|locked\(|remove_leftovers\(|remove_dead\(|_9{9}_|\(300, 2\.\)\]': 'it needs the locks and processes of an operating system',
     r'HTTPServer|downloaded\(': 'it needs a server',
     r'\bsteep\(rule, 2e19\)': 'WebAssembly does not say when a number overflows',
     r'abs\(once - exact\)': 'it depends on the order in which BLAS adds',
