@@ -211,28 +211,30 @@ def key(trial: Trial # a run
 # %% ../nbs/07_experiments.ipynb #93baf282
 _WHOLE, _LOADING = {}, threading.Lock()     # loaded sets of this process, by name and size
 
-def place_of(name: str, num_train: int = None) -> tuple:
+def place_of(name: str, num_train: int = None, num_val: int = 1000) -> tuple:
     "Where a set is kept; there is one CIFAR-10, and shapes10 of any size."
-    return name, max(num_train or 0, 5000) if name == 'shapes10' else None
+    return (name, max(num_train or 0, 5000), num_val) if name == 'shapes10' else (name, None, None)
 
 def whole_set(
     name: str, # 'cifar10' or 'shapes10'
     num_train: int = None, # training pictures that are needed
+    num_val: int = 1000, # validation pictures that are needed
     data_dir=None, # where CIFAR-10 is, if not in the usual places
 ) -> dict: # from `load_data`
     "A data set, loaded by the first who asks."
-    place = place_of(name, num_train)
-    if place not in _WHOLE: _WHOLE[place] = load_data(name, place[1], data_dir)
+    place = place_of(name, num_train, num_val)
+    if place not in _WHOLE: _WHOLE[place] = load_data(name, place[1], data_dir, place[2])
     return _WHOLE[place]
 
 # %% ../nbs/07_experiments.ipynb #a15964ed
 @lru_cache(maxsize=2)
-def _last_splits(name, num_train, split): return take_splits(whole_set(name, num_train), num_train, split=split)
+def _last_splits(name, num_train, num_val, split):
+    return take_splits(whole_set(name, num_train, num_val), num_train, num_val, split=split)
 
 def data_for(config: RunConfig # of a run
             ) -> dict: # as from `get_data`
     "The pictures of a run."
-    with _LOADING: return _last_splits(config.dataset, config.num_train, config.split)
+    with _LOADING: return _last_splits(config.dataset, config.num_train, config.num_val, config.split)
 
 # %% ../nbs/07_experiments.ipynb #002dd36c
 def perform(
@@ -522,10 +524,10 @@ def made(
     data_dir, # where CIFAR-10 is, if not in the usual places
 ): # yields (trial, its finished future)
     "Have runs made by whatever is there to make them."
-    name, most = waiting[0].config.dataset, max(t.config.num_train or 0 for t in waiting)
-    load = lambda: whole_set(name, most, data_dir)['checksum']
+    size = waiting[0].config.dataset, max(t.config.num_train or 0 for t in waiting), waiting[0].config.num_val
+    load = lambda: whole_set(*size, data_dir)['checksum']
     if executor is None and workers == 1: executor = InProcess()
-    if executor is None: yield from in_processes(waiting, min(workers, len(waiting)), load, place_of(name, most))
+    if executor is None: yield from in_processes(waiting, min(workers, len(waiting)), load, place_of(*size))
     else: yield from gather(executor, waiting, 1 if isinstance(executor, InProcess) else len(waiting), load())
 
 # %% ../nbs/07_experiments.ipynb #3576e378
@@ -826,7 +828,7 @@ def estimate(
     "How much there is to do."
     there, missing = known_results(experiment, log_dir, summary)
     seconds = {}
-    if missing: whole_set(experiment.base.dataset, None, data_dir)
+    if missing: whole_set(experiment.base.dataset, data_dir=data_dir)
     with threadpool_limits(experiment.threads, user_api='blas'):
         for trial in missing:
             if trial.label not in seconds: seconds[trial.label] = probe(replace(trial, config=replace(trial.config, split=None)))

@@ -186,6 +186,7 @@ WORDS = { # by name of the setting: how it is said, and values that are said oth
     'dropout': ('dropout {}', {0: 'no dropout'}),
     'inverted': ('inverted {}', {True: 'inverted dropout', False: 'dropout not inverted'}),
     'num_train': ('{} training pictures', {None: 'all training pictures'}),
+    'num_val': ('{} validation pictures', {}),
     'optimizer': ('{}', {'sgd': 'SGD', 'sgd_momentum': 'SGD with momentum', 'rmsprop': 'RMSProp', 'adam': 'Adam'}),
     'lr': ('lr {}', {}), 'lr_decay': ('lr decay {}', {1: 'constant lr'}),
     'reg': ('L2 {}', {0: 'no L2'}),

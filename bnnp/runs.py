@@ -6,12 +6,8 @@
 __all__ = ['TINY', 'RunConfig', 'run_name', 'build', 'header', 'is_unfinished', 'old_log', 'open_run', 'expect_writable',
            'write_result', 'run', 'add_options', 'train_parser', 'parse_config', 'one_line_errors', 'train_command']
 
-# %% ../nbs/06b_runs.ipynb #0408819a
-import os
-_ = os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '20')
-
-# %% ../nbs/06b_runs.ipynb #050236d6
-import argparse, hashlib, platform, signal, sys, time, warnings
+# %% ../nbs/06b_runs.ipynb #d5dbdab7
+import argparse, hashlib, os, platform, signal, sys, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
@@ -37,6 +33,7 @@ class RunConfig:
     dropout: float = 0.0 # probability of dropping a hidden unit, in [0, 1)
     inverted: bool = False # scale dropout's survivors while training, as PyTorch does, not in test mode
     num_train: int = None # training pictures; all 49,000 if not given
+    num_val: int = 1000 # validation pictures, the last of the 50,000
     epochs: int = 10 # times through the training pictures
     batch_size: int = 100 # pictures in a step
     optimizer: str = 'adam' # update rule
@@ -214,7 +211,7 @@ def run(
     "Train one configuration; a `ValueError` names what cannot be, a `FloatingPointError` a run that diverged."
     if resume and not checkpoint_dir: raise ValueError('resume needs a checkpoint_dir')
     for folder in filter(None, (log_dir, checkpoint_dir)): expect_writable(folder)
-    if data is None: data = get_data(config.dataset, config.num_train, data_dir, split=config.split)
+    if data is None: data = get_data(config.dataset, config.num_train, data_dir, config.num_val, split=config.split)
     solver = build(config, data, verbose=verbose, threads=threads)
     opened = open_run(config, data, log_dir, checkpoint_dir, resume, solver.threads)
     solver.log, solver.checkpoint_name = opened
@@ -294,7 +291,7 @@ def _contradiction(args: argparse.Namespace) -> str: # None if all is well
     "What is wrong with options that a net and solver do not know."
     if args.use_batchnorm and args.normalization == 'layernorm':
         return '--use_batchnorm contradicts --normalization layernorm'
-    for name, least in dict(threads=1, num_train=1, split=0, shift=0).items():
+    for name, least in dict(threads=1, num_train=1, num_val=1, split=0, shift=0).items():
         n = getattr(args, name)
         if n is not None and n < least: return f'--{name} must be at least {least}, got {n}'
     if args.resume and not args.checkpoint_dir: return '--resume needs a --checkpoint_dir'
