@@ -607,7 +607,7 @@ def gradients(self: Solver,
     "Loss and gradients of the model."
     if not isinstance(self.model, FullyConnectedNet): return self.model.loss(X, y)
     if self.fast is None or self.fast.N != len(X):
-        self.fast = FastStep(self.model, len(X))
+        self.fast = FastStep(self.model, len(X), self.threads)
         self.memory = np.empty((len(X), self.model.input_dim), self.model.dtype)
     return self.fast.loss(X, y), self.fast.grads
 
@@ -753,7 +753,8 @@ def train(self: Solver) -> None:
     self.started, total = time.perf_counter(), self.num_epochs * self.steps_per_epoch
     if self.checkpoint_name: remove_leftovers(Path(self.checkpoint_name).parent)
     try:
-        limits = threadpool_limits(self.threads, user_api='blas')
+        ours = isinstance(self.model, FullyConnectedNet)                    # and shares work among threads itself
+        limits = threadpool_limits(1 if ours else self.threads, user_api='blas')
         with limits, stop_on_signal() as stop, self.progress() as bar:
             if not self.val_acc_history: self.begin()
             while self.step < total and not stop.is_set(): self.advance(bar)
