@@ -30,8 +30,10 @@ def notebook(path, *sources):
 
 def test_cells_that_cannot_run_say_why(tmp_path):
     cells = live_cells(notebook(tmp_path/'a.ipynb', '#| export\nimport threading\ndef start(): return threading.Thread()', 'x = start()',
-                                '#| parity\ny = 1', 'z = 2', 'z + y', 'def f(): return y', 'y = 3', 'y', '#| hide\nimport nbdev; nbdev.nbdev_export()'))
-    assert [c['run'] is True for c in cells] == [True, True, False, True, False, False, True, True]
+                                '#| parity\ny = 1', 'z = 2', 'z + y', 'def f(): return y', 'y = 3', 'y', '#| hide\nimport nbdev; nbdev.nbdev_export()',
+                                '#| hide\n#| not-live: it starts threads\nx.start()'))
+    assert [c['run'] is True for c in cells] == [True, True, False, True, False, False, True, True, False]
+    assert cells[-1]['run'] == 'it starts threads'
     assert cells[4]['run'] == cells[5]['run'] == cells[2]['run'] and 'PyTorch' in cells[2]['run']
     assert cells[0]['source'].startswith('import threading')
 
