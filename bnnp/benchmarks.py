@@ -257,10 +257,11 @@ def compare(
     seconds: float = 0.2, # that a turn lasts
 ) -> tuple: # seconds a step, (rounds,) by name; and by name, why a contender could not take part
     "Time contenders in turn, each in a process of its own."
-    times, absent, workers = {}, {}, {name: start(name, shape, threads) for name in names}
+    times, absent, workers = {}, {}, {}
     try:
-        for name, w in list(workers.items()):
-            said = w.stdout.readline().strip()
+        for name in names:                            # one after another: two that warm up together take minutes
+            workers[name] = start(name, shape, threads)
+            said = workers[name].stdout.readline().strip()
             if said == 'ready': times[name] = np.empty(rounds)
             else: absent[name] = said.removeprefix('absent: ') or 'it could not start'
         for i in range(rounds):
