@@ -179,7 +179,7 @@ def backward_calls(
     dx: np.ndarray, # (N, D), filled; None if nobody needs it
     r: slice, # which rows of w
 ) -> list: # of functions and their operands
-    "The backward half of @eq-shared, as calls."
+    "@eq-shared-backward as calls."
     calls = [(np.matmul, (x[:, r].T, d, dw[r]))]
     return calls if dx is None else [*calls, (np.matmul, (d, w[r].T, dx[:, r]))]
 
@@ -220,7 +220,7 @@ class FastHidden:
 def multiply(self: FastHidden,
     x: np.ndarray, # (N, D)
 ) -> np.ndarray: # (N, M), the layer's own memory
-    "The forward half of @eq-shared, without the bias."
+    "The outputs without their bias, @eq-shared."
     W, parts = self.param('W'), self.parts
     run_side_by_side([[(np.matmul, (x[:, r], W[r], part))] for r, part in zip(self.shares, parts)])
     for part in parts[1:]: parts[0] += part
