@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 # %% ../nbs/08_benchmarks.ipynb #8df0b983
-from .fast import FastStep, adam_in_place, run_side_by_side, shares
+from .fast import FastStep, adam_in_place
 from .network import FullyConnectedNet
 from .optim import adam
 from .solver import Solver

@@ -147,12 +147,12 @@ if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=helper.ca
 
 # %% ../nbs/05b_fast.ipynb #a6d9d59d
 def run_side_by_side(lists: list): # of calls; what one list fills no other may touch
-    "Make the calls of each list in a thread of its own, the first list's in the caller's; raises what a call raised."
+    "Make the calls of each list in a thread of its own, the first list's in the caller's. When all are done, raises what a call raised."
     if len(lists) > 1: errors, done = np.geterr(), SimpleQueue()
     for k, calls in enumerate(lists[1:]): helper(k).todo.put((calls, errors, done))
-    run(lists[0])
-    for error in [done.get() for _ in lists[1:]]:
-        if error: raise error
+    try: run(lists[0])
+    finally: raised = [done.get() for _ in lists[1:]]         # nobody may be writing when an error is heard of
+    for error in filter(None, raised): raise error
 
 # %% ../nbs/05b_fast.ipynb #a8b34c29
 WAKING = 4e6       # multiplications that a thread makes while another wakes up
@@ -389,7 +389,7 @@ def available_threads() -> int:
     return max([lib['num_threads'] for lib in threadpool_info() if lib['user_api'] == 'blas'], default=1)
 
 # %% ../nbs/05b_fast.ipynb #997198c9
-WORTH_SHARING = 64e6   # multiplications in the largest matrix product of a step from which a second thread pays
+WORTH_SHARING = 64e6   # multiplications in the largest matrix product of a step from which speed goes before equal bits everywhere
 
 def sensible_threads(
     net: FullyConnectedNet, # to be trained
