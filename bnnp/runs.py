@@ -262,7 +262,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         help="folder for checkpoints (default: checkpoints); '' for none")
     add('--resume', action='store_true',
         help='go on with the newest run of the same options that left a checkpoint')
-    add('--threads', type=int, metavar='N', help='threads for matrix products (default: 1 for a small net, else one a core)')
+    add('--threads', type=int, metavar='N', help='cores to train on (default: 1 for a small net, else all)')
 
 # %% ../nbs/06b_runs.ipynb #c1d366b4
 def train_parser() -> argparse.ArgumentParser:

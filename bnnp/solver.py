@@ -29,7 +29,7 @@ from .data import epoch_batches, sync_folder, take_batch, try_lock
 from .layers import is_number, numeric
 from .fast import IN_PLACE, FastStep, available_threads, sensible_threads
 from .network import FullyConnectedNet, Params
-from .optim import decay_weights, find_schedule, update_rule as find_rule
+from .optim import adam, decay_weights, find_schedule, update_rule as find_rule
 
 # %% ../nbs/06_solver.ipynb #3261c642
 class LogError(ValueError):
@@ -455,7 +455,7 @@ class Solver:
         seed: int = None, # of the batches; None for the model's own seed
         log: RunLog = None, # where to write what happened
         log_every: int = 100, # steps between two `train` lines in it
-        threads: int = None, # for matrix products and updates; None for one with a small net, else as many as BLAS has
+        threads: int = None, # cores to train on; None for one with a small net, else as many as BLAS has threads
         schedule=None, # a name from `bnnp.optim.SCHEDULES`, or a function of step and steps: a factor for the learning rate
         weight_decay: float = 0.0, # decoupled: weights are multiplied by 1 - learning rate * this before each step
         augment=None, # called as augment(X, step) with the examples of a training batch, such as `bnnp.data.Augment`
@@ -511,7 +511,7 @@ def _take_counts(self: Solver, optional: bool = False, **counts) -> None:
 def reset(self: Solver) -> None:
     "Forget all training; the model's parameters stay as they are."
     self.step, self.seconds, self.optim_configs = 0, 0., {}
-    self.drawn = self.fast = self.memory = None
+    self.drawn = self.fast = None
     self.loss_history, self.train_acc_history, self.val_acc_history = [], [], []
     self.best_val_acc, self.best_epoch, self.best_state, self.last_state = -1., 0, None, None
 
@@ -548,6 +548,7 @@ def train_step(self: Solver) -> float: # the loss
     "One batch, one update; a `FloatingPointError` when the loss is no longer finite, or the update overflows."
     epoch, i = divmod(self.step, self.steps_per_epoch)
     index = self.batches(epoch)[i]
+    self.get_ready(len(index))
     self.model.step = self.step
     with np.errstate(over='ignore', invalid='ignore'):
         X = self.training_input(index)
@@ -594,24 +595,28 @@ def training_input(self: Solver,
     index: np.ndarray, # which examples
 ) -> np.ndarray: # in the shape of the examples, in the model's dtype
     "A batch to train on, changed at random if the solver has been told to."
-    X = self.data['X_train']
-    if self.augment is None: return self.as_input(X, index, self.memory)
-    return self.as_input(self.augment(X[index], self.step), slice(None), self.memory)
+    X, out = self.data['X_train'], self.fast and self.fast.X
+    if self.augment is None: return self.as_input(X, index, out)
+    return self.as_input(self.augment(X[index], self.step), slice(None), out)
 
 # %% ../nbs/06_solver.ipynb #573a6db6
+@patch
+def get_ready(self: Solver, N: int) -> None:
+    "The fast form of the step for batches of N, if the model has one."
+    if not isinstance(self.model, FullyConnectedNet) or self.fast and self.fast.N == N: return
+    if self.fast: self.fast.close()
+    self.fast = FastStep(self.model, N, self.threads)
+
+# %% ../nbs/06_solver.ipynb #85daf2ab
 @patch
 def gradients(self: Solver,
     X: np.ndarray, # (N, D)
     y: np.ndarray, # (N,)
 ) -> tuple: # the loss, and gradients by name, which the next call may overwrite
     "Loss and gradients of the model."
-    if not isinstance(self.model, FullyConnectedNet): return self.model.loss(X, y)
-    if self.fast is None or self.fast.N != len(X):
-        self.fast = FastStep(self.model, len(X), self.threads)
-        self.memory = np.empty((len(X), self.model.input_dim), self.model.dtype)
-    return self.fast.loss(X, y), self.fast.grads
+    return (self.fast.loss(X, y), self.fast.grads) if self.fast else self.model.loss(X, y)
 
-# %% ../nbs/06_solver.ipynb #85daf2ab
+# %% ../nbs/06_solver.ipynb #5b2e4749
 @patch
 def update(self: Solver,
     grads: dict, # gradients by name
@@ -621,11 +626,13 @@ def update(self: Solver,
     rate = self.learning_rate if self.schedule or self.weight_decay else None
     if self.weight_decay: decay_weights(params, rate, self.weight_decay)
     whole = isinstance(params, Params) and isinstance(grads, Params)
+    shared = self.fast and grads is self.fast.grads and self.rule is adam
     pairs = {'all': (params.flat, grads.flat)} if whole else {k: (params[k], grads[k]) for k in params}
     for name, (w, dw) in pairs.items():
         config = configs.setdefault(name, dict(self.optim_config))
         if self.schedule: config['learning_rate'] = rate
-        if whole and self.rule in IN_PLACE: IN_PLACE[self.rule](w, dw, config, self.threads)
+        if shared: self.fast.adam(config)
+        elif whole and self.rule in IN_PLACE: IN_PLACE[self.rule](w, dw, config)
         else: w[...], configs[name] = self.rule(w, dw, config)
 
 # %% ../nbs/06_solver.ipynb #7a25e3e1
@@ -753,16 +760,16 @@ def train(self: Solver) -> None:
     self.started, total = time.perf_counter(), self.num_epochs * self.steps_per_epoch
     if self.checkpoint_name: remove_leftovers(Path(self.checkpoint_name).parent)
     try:
-        ours = isinstance(self.model, FullyConnectedNet)                    # and shares work among threads itself
-        limits = threadpool_limits(1 if ours else self.threads, user_api='blas')
-        with limits, stop_on_signal() as stop, self.progress() as bar:
+        with threadpool_limits(self.threads, user_api='blas'), stop_on_signal() as stop, self.progress() as bar:
             if not self.val_acc_history: self.begin()
             while self.step < total and not stop.is_set(): self.advance(bar)
     except FloatingPointError as e:
         self.stopped(str(e))
         set_state(self.model, self.best_state)
         raise
-    finally: self.signal = int(stop.number)
+    finally:
+        self.signal = int(stop.number)
+        if self.fast: self.fast.close()
     if self.step < total: self.stopped('interrupted', signal=self.signal)
     self.keep_two()                                                         # one may be left by a process that was killed
     self.last_state = get_state(self.model)

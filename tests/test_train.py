@@ -4,17 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from bnnp.fast import CAN_FORK
 from bnnp.solver import checkpoints, load_checkpoint, read_log
 
 OPTIONS = ('--dataset shapes10 --num_train 4000 --hidden_dims 150 150 --use_batchnorm --dropout 0.3 --reg 0.001 '
-           '--epochs 15 --batch_size 50 --lr_decay 0.8 --seed 7 --threads 1').split()
+           '--epochs 15 --batch_size 50 --lr_decay 0.8 --seed 7').split()
 NAME = 'shapes10_2x150_batchnorm_dropout_0.3_num_train_4000_epochs_15_batch_size_50_lr_decay_0.8_reg_0.001_seed_7'
 
 
-def start(folder, *more):
+def start(folder, *more, **options):
     "Start training in a folder of its own; the process, with its output readable."
     command = [sys.executable, '-c', 'from bnnp.runs import train_command; train_command()', *OPTIONS, *more]
-    return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
                             env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')])})
 
 
@@ -34,11 +35,35 @@ def outcome(folder):
             *[[timeless(l) for l in lines] for lines in (run.train, run.epochs, [run.result])])
 
 
+@pytest.fixture(scope='module', params=[1, 2], ids='{} cores'.format)
+def cores(request): return '--threads', str(request.param)
+
+
 @pytest.fixture(scope='module')
-def uninterrupted(tmp_path_factory):
+def uninterrupted(tmp_path_factory, cores):
     folder = tmp_path_factory.mktemp('uninterrupted')
-    finish(start(folder))
+    finish(start(folder, *cores))
     return outcome(folder)
+
+
+def helpers(pid):
+    "The processes that share a step with this one."
+    try: return [int(p) for p in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+    except OSError: return []
+
+
+def ended(pid):
+    "Has it ended? Somebody may still have to take note of it."
+    try: return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] == 'Z'
+    except OSError: return True
+
+
+def wait_until(true, seconds=20):
+    "Wait for something that happens soon."
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, 'it did not happen'
+        time.sleep(0.01)
 
 
 def kill_at_random(process, log, rng):
@@ -47,32 +72,46 @@ def kill_at_random(process, log, rng):
     target = size() + rng.randrange(700)                       # an epoch's line has some 150 bytes
     while size() < target and process.poll() is None: time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.05))
-    alive = process.poll() is None
+    alive, others = process.poll() is None, helpers(process.pid)
     process.kill()
     process.communicate()
+    wait_until(lambda: all(map(ended, others)), 2)
     return alive
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_killed_and_resumed_is_the_same_run(tmp_path, uninterrupted, seed):
+def test_killed_and_resumed_is_the_same_run(tmp_path, cores, uninterrupted, seed):
     rng, log = random.Random(seed), tmp_path/'submission_logs'/f'{NAME}.jsonl'
-    kills = sum(kill_at_random(start(tmp_path, '--resume'), log, rng) for _ in range(4))
+    kills = sum(kill_at_random(start(tmp_path, '--resume', *cores), log, rng) for _ in range(4))
     assert kills >= 2, 'the runs were over before they could be killed'
-    finish(start(tmp_path, '--resume'))
+    finish(start(tmp_path, '--resume', *cores))
     assert [p.name for p in (tmp_path/'submission_logs').iterdir()] == [log.name]
     assert outcome(tmp_path) == uninterrupted
     assert not list((tmp_path/'checkpoints').glob('*.tmp'))
 
 
-def test_ctrl_c_saves_and_ends(tmp_path, uninterrupted):
-    process = start(tmp_path)
+def test_ctrl_c_saves_and_ends(tmp_path, cores, uninterrupted):
+    process = start(tmp_path, *cores, start_new_session=True)
     log = tmp_path/'submission_logs'/f'{NAME}.jsonl'
     while not log.exists() or b'"epoch": 1,' not in log.read_bytes(): time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    assert len(helpers(process.pid)) == (cores[1] == '2' and CAN_FORK)
+    os.killpg(process.pid, signal.SIGINT)                      # as a terminal does: to all
     out, err = process.communicate(timeout=300)
     assert process.returncode == 130 and 'stopped after step' in out and 'Traceback' not in err, (out, err)
     assert json.loads(log.read_text().splitlines()[-1])['kind'] == 'stopped'
-    finish(start(tmp_path, '--resume'))
+    finish(start(tmp_path, '--resume', *cores))
+    assert outcome(tmp_path) == uninterrupted
+
+
+@pytest.mark.skipif(not CAN_FORK, reason='no other process shares the step here')
+@pytest.mark.parametrize('cores', [2], indirect=True)
+def test_a_process_that_shares_the_work_is_killed(tmp_path, cores, uninterrupted):
+    process = start(tmp_path, *cores)
+    while not list(tmp_path.glob('checkpoints/*.npz')) or not helpers(process.pid): time.sleep(0.01)
+    os.kill(helpers(process.pid)[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and 'a process that shared the work has died' in err and 'Traceback' not in err, (out, err)
+    finish(start(tmp_path, '--resume', *cores))
     assert outcome(tmp_path) == uninterrupted
 
 
@@ -108,19 +147,20 @@ def test_two_processes_cannot_be_at_one_run(tmp_path):
     assert second.returncode == 1 and 'another process' in err
 
 
-def test_damaged_checkpoints(tmp_path, uninterrupted):
-    finish(start(tmp_path))
+@pytest.mark.parametrize('cores', [1], indirect=True)
+def test_damaged_checkpoints(tmp_path, cores, uninterrupted):
+    finish(start(tmp_path, *cores))
     older, newest = checkpoints(tmp_path/'checkpoints'/NAME)
     newest.write_bytes(newest.read_bytes()[:5000])
-    _, err = (process := start(tmp_path, '--resume')).communicate(timeout=300)
+    _, err = (process := start(tmp_path, '--resume', *cores)).communicate(timeout=300)
     assert process.returncode == 0 and newest.name in err and outcome(tmp_path) == uninterrupted
     for path in checkpoints(tmp_path/'checkpoints'/NAME): path.write_bytes(b'PK')
-    _, err = (process := start(tmp_path, '--resume')).communicate(timeout=300)
+    _, err = (process := start(tmp_path, '--resume', *cores)).communicate(timeout=300)
     assert process.returncode == 1 and 'anew' in err.splitlines()[-1] and 'Traceback' not in err
 
 
-def test_nobody_listens(tmp_path, uninterrupted):
-    process = start(tmp_path)
+def test_nobody_listens(tmp_path, cores, uninterrupted):
+    process = start(tmp_path, *cores)
     process.stdout.close()                                      # the first line finds a broken pipe
     process.stdout = None
     _, err = process.communicate(timeout=300)
