@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PAGE', 'LINE', 'STAGGER', 'CAN_FORK', 'SPINS', 'PIECE', 'WORTH_FORKING', 'STARTED', 'IN_PLACE', 'WORTH_SHARING',
            'buffer', 'centre', 'centre_all', 'FastBatchNorm', 'ProcessGroup', 'end', 'FastAffine', 'pieces',
-           'FastHidden', 'FastStep', 'sharers', 'adam_pieces', 'adam_numbers', 'adam_in_place', 'available_threads',
-           'sensible_threads']
+           'FastHidden', 'FastStep', 'multiplications', 'sharers', 'adam_pieces', 'adam_numbers', 'adam_in_place',
+           'available_threads', 'sensible_threads']
 
 # %% ../nbs/05b_fast.ipynb #28067608
 import gc, math, os, pickle, platform, select, signal, sys, warnings, weakref
@@ -391,6 +391,15 @@ class FastStep:
         self.batch, self.config = self.X, {}
 
 # %% ../nbs/05b_fast.ipynb #4ced82ff
+def multiplications(
+    net: FullyConnectedNet, # whose layers
+    N: int, # batch size
+) -> list: # one number for each affine layer
+    "What the forward products of a step ask for."
+    dims = [net.input_dim, *net.hidden_dims, net.num_classes]
+    return [N * D * M for D, M in zip(dims, dims[1:])]
+
+# %% ../nbs/05b_fast.ipynb #2d09b6e8
 WORTH_FORKING = 5e5    # multiplications in a step for each process that shares it
 
 def sharers(
@@ -400,9 +409,7 @@ def sharers(
 ) -> int:
     "How many processes gain by sharing a step: one with layer norm, which looks at all units of an example."
     if not CAN_FORK or net.normalization == 'layernorm': return 1
-    dims = [net.input_dim, *net.hidden_dims, net.num_classes]
-    work = N * sum(D * M for D, M in zip(dims, dims[1:]))
-    return max(1, min(processes, int(work / WORTH_FORKING)))
+    return max(1, min(processes, int(sum(multiplications(net, N)) / WORTH_FORKING)))
 
 # %% ../nbs/05b_fast.ipynb #cabe1367
 @patch
@@ -610,9 +617,7 @@ def sensible_threads(
     N: int, # batch size
 ) -> int:
     "One core for a small net, else as many as BLAS works with."
-    dims = [net.input_dim, *net.hidden_dims, net.num_classes]
-    largest = max(N * D * M for D, M in zip(dims, dims[1:]))
-    return available_threads() if largest >= WORTH_SHARING else 1
+    return available_threads() if max(multiplications(net, N)) >= WORTH_SHARING else 1
 
 # %% ../nbs/05b_fast.ipynb #b9463678
 @patch

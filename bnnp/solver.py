@@ -510,6 +510,7 @@ def _take_counts(self: Solver, optional: bool = False, **counts) -> None:
 @patch
 def reset(self: Solver) -> None:
     "Forget all training; the model's parameters stay as they are."
+    if getattr(self, 'fast', None): self.fast.close()
     self.step, self.seconds, self.optim_configs = 0, 0., {}
     self.drawn = self.fast = None
     self.loss_history, self.train_acc_history, self.val_acc_history = [], [], []
@@ -761,15 +762,16 @@ def train(self: Solver) -> None:
     if self.checkpoint_name: remove_leftovers(Path(self.checkpoint_name).parent)
     try:
         with threadpool_limits(self.threads, user_api='blas'), stop_on_signal() as stop, self.progress() as bar:
-            if not self.val_acc_history: self.begin()
-            while self.step < total and not stop.is_set(): self.advance(bar)
+            try:
+                if not self.val_acc_history: self.begin()
+                while self.step < total and not stop.is_set(): self.advance(bar)
+            finally:
+                if self.fast: self.fast.close()
     except FloatingPointError as e:
         self.stopped(str(e))
         set_state(self.model, self.best_state)
         raise
-    finally:
-        self.signal = int(stop.number)
-        if self.fast: self.fast.close()
+    finally: self.signal = int(stop.number)
     if self.step < total: self.stopped('interrupted', signal=self.signal)
     self.keep_two()                                                         # one may be left by a process that was killed
     self.last_state = get_state(self.model)

@@ -13,6 +13,7 @@ from bnnp.experiments import EXPERIMENTS, PLACES, Experiment, Notes, key, perfor
 from bnnp.network import FullyConnectedNet
 from bnnp.runs import RunConfig
 from bnnp.solver import Solver
+from processes import alive, children, until
 
 TESTS = Path(__file__).parent
 SMALL = RunConfig((20, 20), epochs=2, num_train=200, batch_size=50, dataset='shapes10')
@@ -91,25 +92,6 @@ def command(log_dir, *more, seeds):
     "The words that start a sweep of many short runs in a process of its own."
     code = 'from bnnp.experiments import sweep_command; sweep_command()'
     return [sys.executable, '-c', code, 'smoke', '--log_dir', str(log_dir), '--seeds', str(seeds), '--summary=', *more]
-
-
-def children(pid):
-    "Processes that a process started."
-    lists = Path(f'/proc/{pid}/task').glob('*/children')
-    return [int(child) for path in lists for child in path.read_text().split()]
-
-
-def alive(pid):
-    try: return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
-    except OSError: return False
-
-
-def until(condition, seconds=300):
-    "Wait for something to become true."
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, 'waited in vain'
-        time.sleep(.02)
 
 
 def stopped(process, log_dir, how):

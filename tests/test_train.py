@@ -3,9 +3,13 @@ import json, os, random, signal, subprocess, sys, time
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
-from bnnp.fast import CAN_FORK
-from bnnp.solver import checkpoints, load_checkpoint, read_log
+from bnnp.data import get_data
+from bnnp.fast import CAN_FORK, available_threads
+from bnnp.network import FullyConnectedNet
+from bnnp.solver import Solver, checkpoints, load_checkpoint, read_log
+from processes import alive, children, until
 
 OPTIONS = ('--dataset shapes10 --num_train 4000 --hidden_dims 150 150 --use_batchnorm --dropout 0.3 --reg 0.001 '
            '--epochs 15 --batch_size 50 --lr_decay 0.8 --seed 7').split()
@@ -46,37 +50,17 @@ def uninterrupted(tmp_path_factory, cores):
     return outcome(folder)
 
 
-def helpers(pid):
-    "The processes that share a step with this one."
-    try: return [int(p) for p in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
-    except OSError: return []
-
-
-def ended(pid):
-    "Has it ended? Somebody may still have to take note of it."
-    try: return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] == 'Z'
-    except OSError: return True
-
-
-def wait_until(true, seconds=20):
-    "Wait for something that happens soon."
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, 'it did not happen'
-        time.sleep(0.01)
-
-
 def kill_at_random(process, log, rng):
     "SIGKILL a process some time after its log has grown by a random amount; False if it had ended by then."
     size = lambda: log.stat().st_size if log.exists() else 0
     target = size() + rng.randrange(700)                       # an epoch's line has some 150 bytes
     while size() < target and process.poll() is None: time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.05))
-    alive, others = process.poll() is None, helpers(process.pid)
+    lives, others = process.poll() is None, children(process.pid)
     process.kill()
     process.communicate()
-    wait_until(lambda: all(map(ended, others)), 2)
-    return alive
+    until(lambda: not any(map(alive, others)), 2)
+    return lives
 
 
 @pytest.mark.parametrize('seed', range(3))
@@ -94,7 +78,7 @@ def test_ctrl_c_saves_and_ends(tmp_path, cores, uninterrupted):
     process = start(tmp_path, *cores, start_new_session=True)
     log = tmp_path/'submission_logs'/f'{NAME}.jsonl'
     while not log.exists() or b'"epoch": 1,' not in log.read_bytes(): time.sleep(0.01)
-    assert len(helpers(process.pid)) == (cores[1] == '2' and CAN_FORK)
+    assert len(children(process.pid)) == (cores[1] == '2' and CAN_FORK)
     os.killpg(process.pid, signal.SIGINT)                      # as a terminal does: to all
     out, err = process.communicate(timeout=300)
     assert process.returncode == 130 and 'stopped after step' in out and 'Traceback' not in err, (out, err)
@@ -107,12 +91,19 @@ def test_ctrl_c_saves_and_ends(tmp_path, cores, uninterrupted):
 @pytest.mark.parametrize('cores', [2], indirect=True)
 def test_a_process_that_shares_the_work_is_killed(tmp_path, cores, uninterrupted):
     process = start(tmp_path, *cores)
-    while not list(tmp_path.glob('checkpoints/*.npz')) or not helpers(process.pid): time.sleep(0.01)
-    os.kill(helpers(process.pid)[0], signal.SIGKILL)
+    while not list(tmp_path.glob('checkpoints/*.npz')) or not children(process.pid): time.sleep(0.01)
+    os.kill(children(process.pid)[0], signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1 and 'a process that shared the work has died' in err and 'Traceback' not in err, (out, err)
     finish(start(tmp_path, '--resume', *cores))
     assert outcome(tmp_path) == uninterrupted
+
+
+def test_training_leaves_blas_as_it_was():
+    data = get_data('shapes10', num_train=200, num_val=50, num_test=50)
+    with threadpool_limits(3, user_api='blas'):
+        Solver(FullyConnectedNet([64], seed=0), data, num_epochs=1, batch_size=100, threads=2, verbose=False).train()
+        assert available_threads() == 3
 
 
 def test_running_twice_keeps_both(tmp_path):
