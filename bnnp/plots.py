@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 # %% ../nbs/a_plots.ipynb #543fa137
-from .files import write_whole
+from .files import as_path, write_whole
+from .logs import LogError, RunRecord, read_log, say
 from .options import expect, is_number, one_of
-from .solver import LogError, RunRecord, read_log, say
 from .statistics import cos_integral, mean_interval, t_quantile
 from .style import COLOURS, GREY, STYLE, Table, add_legend, figure, looks, render, save_figure, style
 
@@ -34,15 +34,15 @@ def natural(path: Path) -> list: # to sort by
 # %% ../nbs/a_plots.ipynb #861668ab
 def find_logs(folder) -> tuple: # paths of files that should be logs, and pairs of other paths and reasons why not
     "What looks like a log in a folder and the folders within; a `NotADirectoryError` if there is no such folder."
-    if not Path(folder).is_dir(): raise NotADirectoryError(f'{folder} is not a folder' if Path(folder).exists() else f'no folder {folder}')
-    found, real, skipped = [], {}, []
+    folder, found, real, skipped = as_path(folder), [], {}, []
+    if not folder.is_dir(): raise NotADirectoryError(f'{folder} is not a folder' if folder.exists() else f'no folder {folder}')
     for parent, folders, files in os.walk(folder, onerror=lambda e: skipped.append((Path(e.filename), e.strerror))):
         folders[:] = [f for f in folders if not f.startswith('.')]
         skipped += [(path, 'a link to a folder') for path in (Path(parent, f) for f in folders) if path.is_symlink()]
         found += [Path(parent, f) for f in files if f.lower().endswith('.jsonl') and not f.startswith('.')]
     for path in sorted(found, key=natural):
         if not path.is_file(): skipped.append((path, 'not a file'))       # a pipe, say, which would never end
-        elif real.setdefault(path.resolve(), path) != path: skipped.append((path, f'the same file as {real[path.resolve()]}'))
+        elif (first := real.setdefault(path.resolve(), path)) != path: skipped.append((path, f'the same file as {first}'))
     return list(real.values()), skipped
 
 # %% ../nbs/a_plots.ipynb #50afb272
@@ -53,7 +53,8 @@ def load_runs(
     (paths, skipped), runs = find_logs(folder), []
     for path in paths:
         try: run = read_log(path)
-        except (LogError, OSError) as e: skipped.append((path, getattr(e, 'strerror', None) or str(e).removeprefix(f'{path}: ')))
+        except LogError as e: skipped.append((path, str(e).removeprefix(f'{path}: ')))
+        except OSError as e: skipped.append((path, e.strerror or str(e)))
         else:
             if any(c.size for c in curves(run).values()): runs.append(run)
             else: skipped.append((path, 'nothing to draw in it yet'))
@@ -91,24 +92,27 @@ def settings(run: RunRecord) -> dict: # value by name
     "What a run was made with, as far as its header says."
     data = run.header.get('dataset')
     found = {k: run.header[k] for k in ('seed', 'dataset') if k in run.header}
-    for more in run.header.get('config'), run.header.get('extra'):       # an experiment's arguments beside the configuration
+    for more in run.header.get('config'), run.header.get('extra'):       # an experiment's arguments come on top
         if isinstance(more, dict): found |= more
     if found.get('split') is not None and found['split'] == found.get('seed'): found['split'] = 'by seed'
     name = data.get('name') if isinstance(data, dict) else data
     return found | ({'dataset': name} if isinstance(name, str) else {})
 
 # %% ../nbs/a_plots.ipynb #2e34689a
-WORDS = {'hidden_dims': '{} hidden', 'epochs': '{} epochs', 'num_train': '{} training images', 'num_val': '{} validation images',
-         'reg': 'L2 {}', 'shift': 'shifts by up to {}', **dict.fromkeys(('dataset', 'normalization', 'optimizer', 'schedule', 'dtype'), '{}')}
-VALUES = {'cifar10': 'CIFAR-10', 'batchnorm': 'batch norm', 'layernorm': 'layer norm', 'one_cycle': 'one-cycle lr', 'sgd': 'SGD',
-          'sgd_momentum': 'SGD with momentum', 'rmsprop': 'RMSProp', 'adam': 'Adam'}
-SPECIAL = {
+WORDS = { # by setting
+    'hidden_dims': '{} hidden', 'epochs': '{} epochs', 'reg': 'L2 {}', 'shift': 'shifts by up to {}',
+    'num_train': '{} training images', 'num_val': '{} validation images',
+    **dict.fromkeys(('dataset', 'normalization', 'optimizer', 'schedule', 'dtype'), '{}')}
+VALUES = { # by value
+    'cifar10': 'CIFAR-10', 'batchnorm': 'batch norm', 'layernorm': 'layer norm', 'one_cycle': 'one-cycle lr',
+    'sgd': 'SGD', 'sgd_momentum': 'SGD with momentum', 'rmsprop': 'RMSProp', 'adam': 'Adam'}
+SPECIAL = { # by both
     ('hidden_dims', ''): 'no hidden layer', ('num_train', None): 'all training images', ('lr_decay', 1): 'constant lr',
     ('weight_scale', None): 'He initialization', ('weight_scale', 'he'): 'He initialization', ('reg', 0): 'no L2',
     ('split', None): 'the usual split', ('split', 'by seed'): 'a split for each seed', ('shift', 0): 'no shifts',
-    ('inverted', True): 'inverted dropout', ('inverted', False): 'dropout not inverted', ('flip', True): 'flips', ('flip', False): 'no flips',
-    **{(name, 0): f'no {name.replace("_", " ")}' for name in ('dropout', 'weight_decay', 'label_smoothing')},
-}
+    ('inverted', True): 'inverted dropout', ('inverted', False): 'dropout not inverted',
+    ('flip', True): 'flips', ('flip', False): 'no flips',
+    **{(name, 0): f'no {name.replace("_", " ")}' for name in ('dropout', 'weight_decay', 'label_smoothing')}}
 
 # %% ../nbs/a_plots.ipynb #882d7dd4
 def clean(text: str, longest: int = 100) -> str: # one line
@@ -168,7 +172,8 @@ def labels(
         texts.append(', '.join(filter(None, (said, seed, note(run)))))
     paths, counts = [run.path.absolute().with_suffix('') for run in first], Counter(texts)
     root = os.path.commonpath([path.parent for path in paths])
-    return [text if counts[text] == 1 else f'{text} ({clean(path.relative_to(root).as_posix())})' for text, path in zip(texts, paths)]
+    file = lambda path: f' ({clean(path.relative_to(root).as_posix())})'
+    return [text + file(path) * (counts[text] > 1) for text, path in zip(texts, paths)]
 
 # %% ../nbs/a_plots.ipynb #bc63bc03
 def by_seed(runs: list # of `RunRecord`
@@ -192,7 +197,8 @@ def together(
     x = sorted(set.intersection(*map(set, points)))
     values = np.array([[p[e] for e in x] for p in points])
     mean, half = mean_interval(values)
-    return np.array([x, mean, *((mean - half, mean + half) if band == 'interval' else (values.min(axis=0), values.max(axis=0)))])
+    ends = (mean - half, mean + half) if band == 'interval' else (values.min(axis=0), values.max(axis=0))
+    return np.array([x, mean, *ends])
 
 # %% ../nbs/a_plots.ipynb #2fa8725b
 def draw_curves(
@@ -217,7 +223,8 @@ def finish_axes(axes: list) -> None: # three, for `PANELS`
     for ax, label in zip(axes, PANELS.values()):
         ax.set(xlabel='training time (epochs)', ylabel=label)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if not any(len(line.get_xdata()) for line in ax.lines): ax.text(.5, .5, 'not in the logs', transform=ax.transAxes, ha='center')
+        if not any(map(len, (line.get_xdata() for line in ax.lines))):
+            ax.text(.5, .5, 'not in the logs', transform=ax.transAxes, ha='center')
     losses = np.concatenate([line.get_ydata() for line in axes[0].lines])
     if losses.size and losses.max() > 100 * losses.min() > 0: axes[0].set_yscale('log')
     axes[2].set_title('dot: best epoch')
@@ -255,23 +262,25 @@ def plot_runs(
 def run_table(runs: list # of `RunRecord`
              ) -> Table: # '-' for what a log does not say
     "What came of runs."
-    rows, show = [('run', 'epochs', 'best val acc', 'at epoch', 'test acc', 'seconds')], lambda x, form: '-' if math.isnan(x) else f'{x:{form}}'
+    rows = [('run', 'epochs', 'best val acc', 'at epoch', 'test acc', 'seconds')]
+    show = lambda x, form: '-' if math.isnan(x) else f'{x:{form}}'
     for run, label in zip(runs, labels([[run] for run in runs])):
         result = run.result if isinstance(run.result, dict) else {}
         (epoch, accuracy), planned = best(curves(run)['val_acc']), number(settings(run).get('epochs'))
-        seconds = [number(line['seconds']) for line in [*run.epochs[-1:], result] if 'seconds' in line][-1:] or [math.nan]
+        seconds = [number(line['seconds']) for line in [*run.epochs[-1:], result] if 'seconds' in line]
         rows.append((label, f'{epochs_done(run):.3g}/{show(planned, ".3g")}', show(accuracy, '.3f'), show(epoch, '.3g'),
-                     show(number(result.get('test_acc')), '.3f'), show(*seconds, '.1f')))
+                     show(number(result.get('test_acc')), '.3f'), show(*seconds[-1:] or [math.nan], '.1f')))
     return Table(rows)
 
 # %% ../nbs/a_plots.ipynb #cf47e421
 def plot_parser() -> argparse.ArgumentParser:
     "The command line of `bnnp_plot`."
-    parser = argparse.ArgumentParser(description='Draw the curves of all runs in a folder of logs: training loss, training and validation accuracy.')
+    parser = argparse.ArgumentParser(description='Draw the loss and the accuracies of all runs in a folder of logs.')
     parser.add_argument('--log_dir', metavar='DIR', default='submission_logs', help='folder of logs (default: %(default)s)')
-    parser.add_argument('--out', metavar='PATH', help='figure to write, as PATH.png and PATH.svg (default: curves, in the folder of logs)')
+    parser.add_argument('--out', metavar='PATH', help='write PATH.png and PATH.svg (default: curves, in the folder of logs)')
     parser.add_argument('--group_seeds', nargs='?', const='range', choices=BANDS, metavar='BAND',
-                        help='draw runs that differ only in the seed as their mean, with a band: range (default) or interval (95%% of the mean)')
+                        help='draw runs that differ only in the seed as one: their mean, in a band that is their range '
+                             'or, with --group_seeds interval, the 95%% interval of the mean')
     return parser
 
 # %% ../nbs/a_plots.ipynb #bc74e139
@@ -281,7 +290,7 @@ def usable_runs(folder: str # of logs
     train = 'python train.py' if Path(sys.argv[0]).name == 'plot_results.py' else 'bnnp_train'
     advice = f'train one with: {train} --use_batchnorm' + ('' if folder == 'submission_logs' else f' --log_dir {folder}')
     try: runs, skipped = load_runs(folder)
-    except NotADirectoryError as e: sys.exit(f'{e}: ' + ('give the folder that holds the logs' if Path(folder).exists() else advice))
+    except NotADirectoryError as e: sys.exit(f'{e}: {"give the folder of the logs" if as_path(folder).exists() else advice}')
     for path, reason in skipped: print(f'skipped {clean(str(path), 300)}: {clean(reason, 300)}', file=sys.stderr)
     if not runs: sys.exit(f'no {"usable " if skipped else ""}runs in {folder}: {advice}')
     return runs
@@ -292,7 +301,7 @@ def plot_command(
 ) -> None:
     "Draw the runs of a folder from the command line; a mistake is one line on stderr and a status other than 0."
     args = plot_parser().parse_args(argv)
-    runs, out = usable_runs(args.log_dir), Path(args.out or args.log_dir)
+    runs, out = usable_runs(args.log_dir), as_path(args.out or args.log_dir)
     if out.is_dir(): out = out/'curves'
     say(f'{title(runs)}\n{run_table(runs)}'.lstrip())
     try:

@@ -8,12 +8,11 @@ __all__ = ['GREY', 'COLOURS', 'STYLE', 'Table', 'style', 'figure', 'looks', 'add
 # %% ../nbs/a_style.ipynb #d7654fbd
 import io, math, re
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
 # %% ../nbs/a_style.ipynb #3c610edf
-from .files import write_whole
+from .files import as_path, write_whole
 from .options import expect, whole
 
 # %% ../nbs/a_style.ipynb #5e031956
@@ -29,8 +28,9 @@ class Table:
     @property
     def sides(self) -> list: # '<' or '>' for each column
         "Columns of numbers go to the right; the first column never does."
-        number, bodies = re.compile(r'[-+±]?\.?\d|-$|nan'), [[cell for cell in column[1:] if cell] for column in zip(*self.rows)]
-        return ['<>'[0 < i and 0 < len(body) <= 2 * sum(map(bool, map(number.match, body)))] for i, body in enumerate(bodies)]
+        filled = [[cell for cell in column[1:] if cell] for column in zip(*self.rows)]
+        numbers = [sum(bool(re.match(r'[-+±]?\.?\d|-$|nan', cell)) for cell in column) for column in filled]
+        return ['<', *('>' if 0 < len(column) <= 2 * n else '<' for column, n in zip(filled[1:], numbers[1:]))]
 
     def __repr__(self):
         widths = [max(map(len, column)) for column in zip(*self.rows)]
@@ -76,9 +76,11 @@ def figure(
 def looks(n: int # lines to draw
          ) -> list: # keyword arguments for each
     "A look for each of n lines."
-    if expect('n', n, whole()) <= len(COLOURS): return [dict(color=c, linestyle='-' if i < 4 else '--') for i, c in enumerate(COLOURS[:n])]
+    if expect('n', n, whole()) <= len(COLOURS):
+        return [dict(color=c, linestyle='-' if i < 4 else '--') for i, c in enumerate(COLOURS[:n])]
     import matplotlib
-    return [dict(color=c, linestyle=('-', '--', '-.', ':')[i % 4]) for i, c in enumerate(matplotlib.colormaps['plasma'](np.linspace(0, .6, n)))]
+    shades = matplotlib.colormaps['plasma'](np.linspace(0, .6, n))
+    return [dict(color=c, linestyle=('-', '--', '-.', ':')[i % 4]) for i, c in enumerate(shades)]
 
 # %% ../nbs/a_style.ipynb #cad19cb2
 def add_legend(
@@ -111,7 +113,7 @@ def save_figure(
     path, # without the ending; folders that are missing are made
 ) -> list: # paths of the PNG and the SVG
     "Write a figure as PNG and SVG, each of them whole or not at all; an `OSError` if that cannot be."
-    path = Path(path)
+    path = as_path(path)
     if path.suffix.lower() in ('.png', '.svg'): path = path.with_suffix('')
     contents = {path.with_name(f'{path.name}.{form}'): render(fig, form) for form in ('png', 'svg')}
     for file, content in contents.items(): write_whole(file, content)
