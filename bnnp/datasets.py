@@ -7,7 +7,7 @@ __all__ = ['CIFAR10_CLASSES', 'PYTHON_VERSION', 'BINARY_VERSION', 'MNIST_VERSION
            'Manifest', 'read_binary_batch', 'read_python_batch', 'read_idx', 'cache_dir', 'find_images', 'load_images',
            'load_cifar10', 'load_mnist', 'load_CIFAR10', 'data_command']
 
-# %% ../nbs/a_datasets.ipynb #d265f358
+# %% ../nbs/a_datasets.ipynb #6850a8fe
 import hashlib, io, math, os, re, sys, tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -19,22 +19,24 @@ import numpy as np
 
 from .files import locked, naming, write_whole
 
-# %% ../nbs/a_datasets.ipynb #4be41309
+# %% ../nbs/a_datasets.ipynb #c76761f9
 class DataError(OSError):
     "Data that are missing, damaged or not what they claim to be; the message is one line that names the file."
 
 
-@contextmanager
-def _named(place):
-    "Turn any `OSError` of the block into a `DataError` that begins with `place`: a data set, a folder, a file."
-    try: yield
-    except DataError as error: raise DataError(f'{place}: {error}') from None
-    except OSError as error: raise DataError(f'{error.filename or place}: {error.strerror or error}') from None
-
-
 def _printable(raw): return ascii(raw[:60].decode('latin-1'))[1:-1] # bytes from outside, fit for a message
 
-# %% ../nbs/a_datasets.ipynb #732fb734
+
+@contextmanager
+def _named(place, errors=OSError):
+    "Turn an error of the block into a `DataError` that begins with `place`: a data set, a folder, a file."
+    try: yield
+    except DataError as error: raise DataError(f'{place}: {error}') from None
+    except errors as error:
+        text = getattr(error, 'strerror', None) or _printable(str(error).encode())
+        raise DataError(f'{getattr(error, "filename", None) or place}: {text}') from None
+
+# %% ../nbs/a_datasets.ipynb #cd12a41f
 class File(NamedTuple):
     "A file of a data set, or an archive of such files."
     name: str
@@ -58,7 +60,7 @@ class Manifest:
     num_test: int # images to test on: the rest
     shape: tuple = (3, 32, 32) # of an image: colours, height, width
 
-# %% ../nbs/a_datasets.ipynb #5a9dd453
+# %% ../nbs/a_datasets.ipynb #2210ff55
 def _check_labels(labels):
     "The labels; a `DataError` for the first that is not a class."
     for i in np.flatnonzero(labels > 9)[:1]: raise DataError(f'the label of image {i} is {labels[i]}; labels are 0 to 9')
@@ -74,7 +76,7 @@ def read_binary_batch(
     records = np.frombuffer(data, np.uint8).reshape(rows, 3073)
     return _check_labels(records[:, 0]), records[:, 1:]
 
-# %% ../nbs/a_datasets.ipynb #86b68243
+# %% ../nbs/a_datasets.ipynb #b75e4004
 _BATCH = re.compile(rb'''
     \x80\x02 } q. \( U\x0bbatch_label q. U.[\w\ ]{1,99} q.                        # a dictionary with a title,
     U\x06labels q. \] q. (?P<labels> (?: \( (?:K.){1,1000} e ){1,99})             # a list of numbers below 256,
@@ -98,7 +100,7 @@ def read_python_batch(
     if data[head.end() + size:][:2] != b'tb' or data[-2:] != b'u.': raise DataError('ends in the middle or is garbled')
     return _check_labels(labels), np.frombuffer(data, np.uint8, size, head.end()).reshape(rows, 3072)
 
-# %% ../nbs/a_datasets.ipynb #aa65107b
+# %% ../nbs/a_datasets.ipynb #fbceba71
 def read_idx(
     data: bytes, # the whole file
     rows: int = 60_000, # labels or images that it must hold
@@ -111,7 +113,7 @@ def read_idx(
             return (None, body) if sides else (_check_labels(body), None)
     raise DataError(f'holds neither {rows:,} labels nor {rows:,} images of 28 x 28 pixels')
 
-# %% ../nbs/a_datasets.ipynb #6326b510
+# %% ../nbs/a_datasets.ipynb #0f907923
 CIFAR10_CLASSES = 'airplane automobile bird cat deer dog frog horse ship truck'.split()
 _BATCHES = 'data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch'.split()
 
@@ -124,7 +126,7 @@ def _cifar10(folder, archive, read, ending, sizes, digests):
     return Manifest('cifar10', folder, files, (archive,), mirrors, read, tuple(CIFAR10_CLASSES),
                     '14a2bd144501de0a338b4c67a69c1d3c335f24e5f4e22c78ea4775ad4d3c9e6a', 50_000, 10_000)
 
-# %% ../nbs/a_datasets.ipynb #38a48a4f
+# %% ../nbs/a_datasets.ipynb #b3a4b89f
 PYTHON_VERSION = _cifar10(
     'cifar-10-batches-py',
     File('cifar-10-python.tar.gz', 170_498_071, '6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce'),
@@ -141,7 +143,7 @@ BINARY_VERSION = _cifar10(
     bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67 014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48
     755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add 8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b''')
 
-# %% ../nbs/a_datasets.ipynb #b2e33647
+# %% ../nbs/a_datasets.ipynb #2a45a10a
 MNIST_VERSION = Manifest(
     'mnist', 'mnist', (
         File('train-images-idx3-ubyte', 47_040_016, 'ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db', slice(60_000)),
@@ -156,7 +158,7 @@ MNIST_VERSION = Manifest(
     tuple('0123456789'), 'c2069063c1105f2bf96266aef1ff68c6e13bdda7a54e37bf19c16f1db24efc83', 60_000, 10_000, (1, 28, 28))
 DATASETS = dict(cifar10=(PYTHON_VERSION, BINARY_VERSION), mnist=(MNIST_VERSION,)) # name -> versions, any of which will do
 
-# %% ../nbs/a_datasets.ipynb #3fbd9b9e
+# %% ../nbs/a_datasets.ipynb #b4e22e73
 def cache_dir() -> Path: # a folder that may not exist yet
     "The folder for downloaded data: bnnp's own in the user's cache."
     env, home = os.environ, Path(os.path.expanduser('~'))
@@ -173,7 +175,7 @@ def _places(data_dir=None):
     try: return rest if named is None else [Path(named).expanduser(), *rest]
     except RuntimeError: raise DataError(f'{named}: there is no such home directory') from None
 
-# %% ../nbs/a_datasets.ipynb #7ec459f8
+# %% ../nbs/a_datasets.ipynb #c946ce0d
 def _missing(folder, m):
     "The names of the files of a data set that a folder lacks."
     return [file.name for file in m.files if not any((folder/(file.name + end)).is_file() for end in ('', '.gz'))]
@@ -197,7 +199,7 @@ def find_images(
     "The first of the places that has a data set."
     return next((found for place in _places(data_dir) if (found := _find(place, manifests))), None)
 
-# %% ../nbs/a_datasets.ipynb #f3ecac64
+# %% ../nbs/a_datasets.ipynb #9578e54d
 def _checked(opened, file):
     "The content of an open file, read no further than its size; a `DataError` if its size or its digest is wrong."
     content = opened.read(file.size + 1)
@@ -206,23 +208,12 @@ def _checked(opened, file):
     if digest != file.sha256: raise DataError(f'has the SHA-256 {digest} instead of {file.sha256}')
     return content
 
-# %% ../nbs/a_datasets.ipynb #d9088220
-@contextmanager
-def _unpacking():
-    "Turn whatever is wrong with packed data into a `DataError`."
-    try: yield
-    except OSError: raise
-    except Exception as error: # gzip, zlib and tarfile have many
-        raise DataError(f'cannot be unpacked: {_printable(str(error).encode())}') from None
-
-
-
-# %% ../nbs/a_datasets.ipynb #5151dd5c
+# %% ../nbs/a_datasets.ipynb #cc45095c
 def _unpack(path, name, m):
     "Yield the files of a checked archive that is known as `name`, each with its content, checked too."
     import gzip, tarfile
     files = {f'{m.folder}/{file.name}': file for file in m.files}
-    with _unpacking(), gzip.open(path) as packed:
+    with _named('cannot be unpacked', Exception), gzip.open(path) as packed: # gzip, zlib and tarfile have many errors
         if single := files.get(f'{m.folder}/{name[:-3]}'): # a file that was packed by itself
             yield single, _checked(packed, single)
             return
@@ -232,7 +223,7 @@ def _unpack(path, name, m):
                     with _named(file.name): yield file, _checked(tar.extractfile(member), file)
     if files: raise DataError(f'{next(iter(files))} is missing in it')
 
-# %% ../nbs/a_datasets.ipynb #6877dabf
+# %% ../nbs/a_datasets.ipynb #a9c7adf7
 def _contents(path, m):
     "Yield each file of a folder or an archive, with its content, unpacked if it is there as `.gz`, and checked."
     import gzip
@@ -241,10 +232,10 @@ def _contents(path, m):
         return (yield from _unpack(path, m.archives[0].name, m))
     for file in m.files:
         plain = path/file.name
-        with _named(file.name), _unpacking(), open(plain, 'rb') if plain.is_file() else gzip.open(f'{plain}.gz') as opened:
+        with _named(file.name, Exception), open(plain, 'rb') if plain.is_file() else gzip.open(f'{plain}.gz') as opened:
             yield file, _checked(opened, file)
 
-# %% ../nbs/a_datasets.ipynb #82675d1f
+# %% ../nbs/a_datasets.ipynb #f4f741bb
 def _load(path, m):
     "X (N, C, H, W) uint8 and y (N,) int64 of a data set, from a folder or an archive."
     n = m.num_train + m.num_test
@@ -256,7 +247,7 @@ def _load(path, m):
         del content, labels, pixels # before the next file is read
     return X, y
 
-# %% ../nbs/a_datasets.ipynb #7038744e
+# %% ../nbs/a_datasets.ipynb #4e060e6e
 TIMEOUT = 10. # seconds without a single byte, after which a mirror gives way to the next
 
 class _BadMirror(Exception):
@@ -279,9 +270,10 @@ def _blocks(url, start, size):
                 if at > size: raise ValueError(f'sends more than {size:,} bytes')
                 yield block[max(0, start - at + len(block)):]
     except (OSError, HTTPException, ValueError) as error:
-        raise _BadMirror(' '.join(str(getattr(error, 'reason', None) or error).split())[:100]) from None
+        reason = getattr(error, 'reason', None) or error
+        raise _BadMirror(' '.join(str(getattr(reason, 'strerror', None) or reason).split())[:100]) from None
 
-# %% ../nbs/a_datasets.ipynb #1b7bfa4d
+# %% ../nbs/a_datasets.ipynb #8c380b90
 def _receive(url, part, archive, bar):
     "Complete an open part from one mirror, and check it. Raises `_BadMirror`; an `OSError` is one of the disk."
     begin = have = part.seek(0, os.SEEK_END)
@@ -299,7 +291,7 @@ def _receive(url, part, archive, bar):
     if not begin: raise _BadMirror(reason)
     _receive(url, part, archive, bar) # what was there before was wrong
 
-# %% ../nbs/a_datasets.ipynb #a0bc6e64
+# %% ../nbs/a_datasets.ipynb #7f905dfa
 def _by_hand(m, place):
     "What to do without a network."
     urls = ' and '.join(m.mirrors[-1].format(archive.name) for archive in m.archives)
@@ -318,7 +310,7 @@ def _fetch(part, archive, m):
     if not part.stat().st_size: part.unlink()
     raise DataError(f'no mirror could send {archive.name} ({"; ".join(reasons)}); {_by_hand(m, part.parent)}')
 
-# %% ../nbs/a_datasets.ipynb #36ec0a8f
+# %% ../nbs/a_datasets.ipynb #4ed78368
 def _download(m, place):
     "Download, check and unpack a data set into a folder; as `find_images`. What was received is kept for the next try."
     if place.name in (m.folder, m.archives[0].name): place = place.parent
@@ -333,7 +325,7 @@ def _download(m, place):
                 part.unlink()
     return place/m.folder, m
 
-# %% ../nbs/a_datasets.ipynb #da1c89f8
+# %% ../nbs/a_datasets.ipynb #0f2efef7
 def _not_found(m, places):
     "Where a data set was looked for, and what to do."
     lacking = lambda folder: f' ({_missing(folder, m)[0]} is missing in {folder.name})' if folder.is_dir() else ''
@@ -357,7 +349,7 @@ def load_images(
     return dict(X_train=X[:n], y_train=y[:n], X_test=X[n:], y_test=y[n:], classes=list(m.classes), name=m.name,
                 checksum=m.content, path=str(path))
 
-# %% ../nbs/a_datasets.ipynb #80a522ca
+# %% ../nbs/a_datasets.ipynb #bb9896bc
 def load_cifar10(
     data_dir: str | os.PathLike | None = None, # folder or archive; None searches the usual places
     download: bool = True, # whether to download what is not found
@@ -373,7 +365,7 @@ def load_mnist(
     "MNIST, found or downloaded, verified and read. Raises `DataError`."
     return load_images(DATASETS['mnist'], data_dir, download)
 
-# %% ../nbs/a_datasets.ipynb #30044898
+# %% ../nbs/a_datasets.ipynb #7042df71
 def load_CIFAR10(
     root: str | os.PathLike, # the folder of batches, a folder that holds it, or an archive
 ) -> tuple: # Xtr (50000, 32, 32, 3) float32, ytr (50000,) int64, Xte (10000, 32, 32, 3), yte (10000,)
@@ -382,7 +374,7 @@ def load_CIFAR10(
     Xtr, Xte = (data[k].transpose(0, 2, 3, 1).astype(np.float32, order='C') for k in ('X_train', 'X_test'))
     return Xtr, data['y_train'], Xte, data['y_test']
 
-# %% ../nbs/a_datasets.ipynb #b21b751e
+# %% ../nbs/a_datasets.ipynb #9b6b0729
 def data_command(
     argv: list | None = None, # arguments; None takes those of the command line
 ) -> int: # 0, 1 if there are no data, 130 after Ctrl-C
