@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnnp.data import epoch_batches, get_data, load_data, load_shapes10, redeal
+from bnnp.data import epoch_batches, get_data, load_data, load_shapes10, resplit
 from bnnp.experiments import Experiment, digest, sweep, train_once
 from bnnp.layers import dropout_mask
 from bnnp.network import FullyConnectedNet
@@ -105,11 +105,11 @@ def test_the_order_of_batches_is_pinned():
 
 
 def test_splits_are_pinned():
-    chosen = redeal(load_data('shapes10', 500, num_val=100, num_test=1), 7, 300, 100)['y_train']
+    chosen = resplit(load_data('shapes10', 500, num_val=100, num_test=1), 7, 300, 100)['y_train']
     assert sha(chosen) == 'c968b9a24f771ae6'
 
 
-def test_drawn_pictures_are_pinned():
+def test_drawn_images_are_pinned():
     """All draws are uniform. Sine, cosine and a root are within a unit in the last place everywhere; a pixel could change only if
     its centre lay that close to an edge, or its value to a whole number. So a platform could differ in a pixel, and none has."""
     assert sha(*load_shapes10(500)) == '7eee813e917ae3d4'
