@@ -114,6 +114,7 @@ def _temporary(path: Path): # an open file
         if try_lock(f) and is_at(f, f.name): return f
         f.close()                                              # taken for a leftover before it was locked
 
+# %% ../nbs/a_files.ipynb #282d5b3c
 def _put(temporary, path, new: bool) -> None:
     "Give a file its name. A new name is taken by a second link; where no file can have two, by an empty file."
     if new:
@@ -125,6 +126,7 @@ def _put(temporary, path, new: bool) -> None:
         open(path, 'xb').close()
     os.replace(temporary, path)
 
+# %% ../nbs/a_files.ipynb #3a1e8fdd
 @contextmanager
 def whole_file(
     path, # of the file to be; its folder is made if it is missing
@@ -146,6 +148,7 @@ def whole_file(
             raise
         sync_folder(path.parent)
 
+# %% ../nbs/a_files.ipynb #13c8bc06
 def write_whole(
     path, # of the file
     content: bytes, # all of it
