@@ -44,12 +44,12 @@ def test_a_layer_that_raises_stops_the_training_of_every_net_that_has_it(name, d
         try: trained(data, steps=1, **options)
         except Touched: stopped.append(net)
     assert bool(stopped) == (name not in NO_NET_HAS)
-    for net in stopped: assert name.split('_')[0] in ('affine', 'relu', 'softmax', net)
+    if (own := name.split('_')[0]) in NETS and stopped: assert own in stopped
 
 
 @pytest.mark.parametrize('name', [n for n in LAYERS if n.endswith(('_backward', '_alt', '_loss')) and n not in NO_NET_HAS])
 def test_a_backward_that_is_one_percent_off_trains_another_net(name, data, monkeypatch):
-    options = next(o for net, o in NETS.items() if name.split('_')[0] in (net, 'affine', 'relu', 'softmax'))
+    options = NETS.get(name.split('_')[0], NETS['batchnorm'])
     right, f = trained(data, **options), getattr(layers, name)
     def off(*args, **kwargs):
         result = f(*args, **kwargs)
@@ -73,31 +73,35 @@ def mutants(f):
 
 CLOSED = [(norm, f) for norm, names in {
     'batchnorm': ('set_sums', 'normalize_backward', 'scale_shift', 'batchnorm_forward', 'batchnorm_backward_alt', 'update_running_statistics'),
-    'layernorm': ('layernorm_forward', 'layernorm_backward', 'gamma_beta_sums', 'normalize'),
+    'layernorm': ('layernorm_forward', 'gamma_beta_sums', 'normalize'),
     'rmsnorm': ('rmsnorm_forward', 'rmsnorm_backward')}.items() for f in names]
 NO_DIFFERENCE = {                           # operators whose change cannot be seen in a net, and why
-    'PIECE // max(1, math.prod(dx.shape[1:]))': 'the size of a piece does not change what is computed'}
+    'PIECE // max(1, math.prod(dx.shape[1:]))': 'the size of a piece does not change what is computed',
+    'cache.gamma / z.inv_std': 'the gradient in test mode, which training does not ask for',
+    'square + rest * rest': 'counts where the mean is a million times the spread: tests/test_numbers.py has that'}
 
 
 @pytest.mark.parametrize('norm, name', CLOSED)
 def test_every_operator_of_the_closed_forms_matters(norm, name, data, monkeypatch):
-    options = dict(normalization=norm, dtype=float)
+    """A net is trained with each operator changed in turn, and must come out with other bits.
+
+    Its inputs have a mean far from zero, in float32, so that even the terms count that make up for rounding."""
+    far = {**data, 'mean': None, 'scale': 1 / 64}
     def state():
-        solver = solver_of(data, **options)
+        solver = solver_of(far, normalization=norm)
         rng = np.random.default_rng(1)
-        for k in solver.model.params:                                             # no gamma of 1, no beta of 0
-            if k[0] in 'gb': solver.model.params[k] += rng.normal(size=solver.model.params[k].shape) / 3
+        for k, a in solver.model.params.items():                                 # no gamma of 1, no beta of 0
+            if k[0] in 'gb': a += rng.normal(size=a.shape).astype(a.dtype) / 3
         for _ in range(3): solver.train_step()
         return np.concatenate([a.ravel() for a in solver.model.state_dict().values()])
     right, unseen, count = state(), [], 0
     for source, where in mutants(getattr(layers, name)):
-        space = {}
+        space, count = {}, count + 1
         exec(compile(source, name, 'exec'), vars(layers), space)
-        count += 1
         with monkeypatch.context() as m, np.errstate(all='ignore'):
             m.setattr(layers, name, space[name])
-            try: same = np.allclose(state(), right, rtol=0, atol=1e-12)
-            except Exception: same = False                                         # it does not even run
+            try: same = (state() == right).all()
+            except Exception: same = False                                        # it does not even run
         if same: unseen.append(where)
     assert count and set(unseen) <= set(NO_DIFFERENCE), unseen
 
@@ -188,10 +192,11 @@ def test_a_new_norm_is_a_row(data, monkeypatch):
     monkeypatch.setitem(layers.NORMS, 'shrink', layers.Norm('shrink', shrink_forward, shrink_backward, {'size': np.ones}, {'seen': np.zeros}))
     solver = solver_of(data, normalization='shrink')
     solver.train()
-    state = solver.model.state_dict()
-    assert {'size1', 'seen2'} <= state.keys() and (solver.last_state['seen1'] == 3).all() and (state['size1'] != 1).any()
+    state = solver.last_state
+    assert {'size1', 'seen2'} <= state.keys() and (state['seen1'] == 3).all() and (state['size1'] != 1).any()
     twin = solver_of(data, normalization='shrink').model
     twin.load_state_dict(state)
+    solver.model.load_state_dict(state)
     assert (twin.loss(data['X_val']) == solver.model.loss(data['X_val'])).all()
 
 
