@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['NORMS', 'COURSE', 'CURVES', 'SMALL', 'FEW', 'MORE', 'RATES', 'GAP', 'SHIFTS', 'ALONG', 'BUGS', 'RECIPE', 'WITHOUT',
-           'JUDGED', 'epochs_to', 'seconds_to', 'count_above', 'hidden_inputs', 'WatchUnit', 'train_watching', 'rms',
-           'layer_scales', 'train_scales', 'ShiftedNet', 'train_shifted', 'length', 'along_gradient', 'Feel',
-           'train_feeling', 'TrainingModeNet', 'train_with_bug', 'spread', 'Measured', 'Claim', 'claims_on_training',
-           'claims_on_insides', 'relative_cut', 'claims_on_dropout', 'all_claims', 'markdown', 'ledger']
+           'JUDGED', 'epochs_to', 'seconds_to', 'count_above', 'hidden_inputs', 'Every', 'unit_percentiles',
+           'train_watching', 'rms', 'layer_scales', 'train_scales', 'ShiftedNet', 'train_shifted', 'length',
+           'along_gradient', 'train_feeling', 'TrainingModeNet', 'train_with_bug', 'Measured', 'Claim',
+           'claims_on_training', 'claims_on_insides', 'relative_cut', 'claims_on_dropout', 'all_claims', 'markdown',
+           'ledger']
 
 # %% ../nbs/07_experiments.ipynb #6a294ecd
 from .network import FullyConnectedNet
@@ -31,20 +32,18 @@ register(
     Experiment('full', 'Does batch norm speed up training? All 49,000 images.', RunConfig(dataset='cifar10'), NORMS, **CURVES))
 
 # %% ../nbs/07_experiments.ipynb #afc428f8
-def epochs_to(
-    accuracy: float, # to be reached in validation
-) -> callable: # of what a measure returned: epochs
-    "An outcome: the first epoch with that accuracy."
+def epochs_to(accuracy: float): # a function of what a measure returned
+    "An outcome: the first epoch with that validation accuracy."
     def epochs(value): return next((i for i, a in enumerate(value['val_acc']) if a >= accuracy), len(value['val_acc']))
     return epochs
 
-def seconds_to(accuracy: float) -> callable:
+def seconds_to(accuracy: float): # a function of what a measure returned
     "An outcome: training seconds up to that epoch, evaluations included."
     def seconds(value): return value['seconds'][min(epochs_to(accuracy)(value), len(value['seconds']) - 1)]
     return seconds
 
 # %% ../nbs/07_experiments.ipynb #911a308f
-register(Experiment('depth', 'Does batch norm make deeper nets trainable?',
+register(Experiment('depth', 'Does batch norm make deeper networks trainable?',
                     RunConfig(num_train=5000, epochs=15, lr_decay=1., dataset='cifar10'), NORMS,
                     dict(hidden_dims=tuple((100,) * k for k in (2, 3, 5, 8, 12, 16, 20))), **CURVES))
 
@@ -55,12 +54,7 @@ register(Experiment('weight_scale', 'Is a network with batch norm less sensitive
                     resplit=True, outcomes=('best_val_acc', 'best_train_acc', 'final_loss')))
 
 # %% ../nbs/07_experiments.ipynb #3ca0474e
-def count_above(
-    results: list, # of `Result`
-    factor: str, # that was varied
-    outcome, # name of a number, or function
-    bar: float, # to be above
-) -> dict: # (seeds,) by the name of what else was varied
+def count_above(results: list, factor: str, outcome, bar: float) -> dict: # (seeds,) by the name of what else was varied
     "For how many values of the factor the outcome is above the bar, seed by seed."
     return {label: (y > bar).sum(axis=1) for label, (_, y) in series(results, factor, outcome).items()}
 
@@ -85,32 +79,25 @@ register(
     Experiment('dropout_more', 'And with 5000 images?', MORE, {k: v for k, v in RATES.items() if 'plain' not in k}, **GAP))
 
 # %% ../nbs/07_experiments.ipynb #ee434c0d
-def hidden_inputs(
-    net, # a `FullyConnectedNet`
-    X: np.ndarray, # (N, D)
-    mode: str = 'test', # or 'train'
-) -> list: # (N, M) for each hidden layer
+def hidden_inputs(net, X: np.ndarray, mode: str = 'test') -> list: # (N, M) for each hidden layer
     "What the ReLU of each hidden layer gets."
     return [cache['relu'] for cache in net.forward(X, mode)[1][:-1]]
 
-# %% ../nbs/07_experiments.ipynb #3ef799ab
-class WatchUnit:
-    "A hook that keeps the 15th, 50th and 85th percentile of the input to a unit's ReLU."
-    def __init__(self, unit: int, every: int): self.unit, self.every, self.seen = unit, every, []
+class Every:
+    "A hook that keeps what a function returns at every so many steps."
+    def __init__(self, steps: int, look): self.steps, self.look, self.seen = steps, look, []
 
     def before_step(self, solver, X, y):
-        if solver.step % self.every: return
-        probe = solver.as_input(solver.data['X_val'], np.arange(500))
-        self.seen.append(np.percentile(hidden_inputs(solver.model, probe)[-1][:, self.unit], [15, 50, 85]))
+        if solver.step % self.steps == 0: self.seen.append(self.look(solver, X, y))
 
-def train_watching(
-    config: RunConfig, # what to train
-    data: dict, # from `get_data`
-    unit: int = 0, # of the last hidden layer
-    every: int = 10, # steps
-) -> dict: # the curves of a run, `percentiles` (times, 3), and `drift`
-    "Train, and watch a unit over 500 validation images."
-    hook = WatchUnit(unit, every)
+def unit_percentiles(solver, X, y) -> np.ndarray: # (3,)
+    "The 15th, 50th and 85th percentile of the input to a ReLU of the last hidden layer, over 500 validation images."
+    probe = solver.as_input(solver.data['X_val'], np.arange(500))
+    return np.percentile(hidden_inputs(solver.model, probe)[-1][:, 0], [15, 50, 85])
+
+def train_watching(config: RunConfig, data: dict) -> dict: # the curves of a run, `percentiles` (times, 3), and `drift`
+    "Train, and watch a unit."
+    hook = Every(10, unit_percentiles)
     value, seen = trained(prepared(config, data, hooks=[hook])), np.array(hook.seen)
     late = seen[len(seen) // 10:]                      # the first tenth is where running statistics begin
     drift = np.abs(np.diff(late[:, 1])).mean() / (late[:, 2] - late[:, 0]).mean()
@@ -125,22 +112,15 @@ def rms(a: np.ndarray) -> float:
     "Root mean square."
     return float(np.sqrt(np.mean(np.square(a, dtype=np.float64))))
 
-def layer_scales(
-    net, # a `FullyConnectedNet`, which is left as it was
-    X: np.ndarray, # (N, D)
-    y: np.ndarray, # (N,) labels
-) -> dict: # `gets` and `gradient`, a number for each hidden layer
-    "Root mean square of what each hidden ReLU gets, and of the gradient of the weights before it."
+def layer_scales(net, X: np.ndarray, y: np.ndarray) -> dict: # `gets` and `gradient`, a number for each hidden layer
+    "Root mean square of what each hidden ReLU gets, and of the gradient of the weights before it; the network stays as it is."
     state = get_state(net)
     with np.errstate(over='ignore', invalid='ignore'):
         gets, grads = hidden_inputs(net, X, 'train'), net.loss(X, y)[1]
     set_state(net, state)
     return dict(gets=[rms(a) for a in gets], gradient=[rms(grads[f'W{i}']) for i in range(1, net.num_layers)])
 
-def train_scales(
-    config: RunConfig, # what to train
-    data: dict, # from `get_data`
-) -> dict: # the curves of a run, and `layer_scales` `before` and `after`
+def train_scales(config: RunConfig, data: dict) -> dict: # the curves of a run, and `layer_scales` `before` and `after`
     "Train, and measure the scales before and after, on 500 training images."
     solver = prepared(config, data)
     X, y = solver.as_input(data['X_train'], np.arange(500)), data['y_train'][:500]
@@ -189,17 +169,13 @@ register(Experiment('shifts', 'Does batch norm still help if the distributions o
 # %% ../nbs/07_experiments.ipynb #53d1ed10
 ALONG = (.02, .05, .1, .2, .5)      # lengths of the steps along the gradient
 
-def length(vectors: dict # arrays by name
-          ) -> float:
-    "Euclidean norm of all of them together."
+def length(vectors: dict) -> float:
+    "Euclidean norm of all arrays together."
     return float(np.sqrt(sum(np.sum(np.square(a, dtype=np.float64)) for a in vectors.values())))
 
-def along_gradient(
-    net, # a `FullyConnectedNet`, which is left as it was
-    X: np.ndarray, # (N, D) a batch
-    y: np.ndarray, # (N,) its labels
-) -> tuple: # losses (1 + len(ALONG),), and relative changes of the gradient (len(ALONG),)
-    "The loss and the gradient at some distances from here, against the gradient."
+def along_gradient(solver, X, y) -> tuple: # losses (1 + len(ALONG),), and relative changes of the gradient (len(ALONG),)
+    "The loss and the gradient at some distances from here, against the gradient; the network stays as it is."
+    net = solver.model
     state, (loss, grads) = get_state(net), net.loss(X, y)
     g, losses, changes = {k: a.copy() for k, a in grads.items()}, [loss], []
     for eta in ALONG:
@@ -211,23 +187,14 @@ def along_gradient(
     return losses, changes
 
 # %% ../nbs/07_experiments.ipynb #ddf34f10
-class Feel:
-    "A hook that walks along the gradient at every so many steps."
-    def __init__(self, every: int): self.every, self.felt = every, []
-
-    def before_step(self, solver, X, y):
-        if solver.step % self.every: return
-        with np.errstate(over='ignore', invalid='ignore'): self.felt.append(along_gradient(solver.model, X, y))
-
 def train_feeling(
     config: RunConfig, # what to train
     data: dict, # from `get_data`
-    every: int = 25, # steps
 ) -> dict: # the curves of a run, `losses`, `changes` (times, …), and `roughness`, the median change at a step of 0.1
-    "Train, and see at every so many steps how the loss and its gradient change along the gradient."
-    hook = Feel(every)
-    value = trained(prepared(config, data, hooks=[hook]))
-    losses, changes = map(np.array, zip(*hook.felt))
+    "Train, and see at every 25 steps how the loss and its gradient change along the gradient."
+    hook = Every(25, along_gradient)
+    with np.errstate(over='ignore', invalid='ignore'): value = trained(prepared(config, data, hooks=[hook]))
+    losses, changes = map(np.array, zip(*hook.seen))
     return value | dict(losses=losses, changes=changes, roughness=np.median(changes[:, ALONG.index(.1)]))
 
 # %% ../nbs/07_experiments.ipynb #12f19069
@@ -260,8 +227,7 @@ def train_with_bug(
     return value | dict(restored_val_acc=solver.check_accuracy(data['X_val'], data['y_val']))
 
 # %% ../nbs/07_experiments.ipynb #19bedff9
-BUGS = {'no norm': dict(), 'batch norm': dict(normalization='batchnorm')}
-BUGS |= {f'batch norm, {bug}': dict(normalization='batchnorm', bug=bug) for bug in ('training mode', 'variance from 0', 'last statistics')}
+BUGS = NORMS | {f'batch norm, {bug}': dict(normalization='batchnorm', bug=bug) for bug in ('training mode', 'variance from 0', 'last statistics')}
 register(
     Experiment('bugs', "What do the tradition's bugs do to the conclusion about batch norm?", COURSE, BUGS, seeds=30, resplit=True,
                measure=train_with_bug, outcomes=('best_val_acc', 'final_val_acc', 'restored_val_acc')),
@@ -272,7 +238,7 @@ register(
 # %% ../nbs/07_experiments.ipynb #1ca20b1a
 RECIPE = RunConfig((1024,) * 3, 'batchnorm', dropout=.25, inverted=True, batch_size=128, epochs=25, lr=2e-3, lr_decay=1., schedule='one_cycle',
                    weight_decay=.5, label_smoothing=.1, dataset='cifar10')
-register(Experiment('recipe', 'How far does a fully connected net go?', RECIPE,
+register(Experiment('recipe', 'How far does a fully connected network go?', RECIPE,
                     {'as they are': dict(), 'flipped and shifted': dict(flip=True, shift=2, weight_decay=.2, epochs=40)},
                     seeds=3, extra=dict(test=True), outcomes=('final_train_acc', 'best_val_acc', 'test_acc')))
 
@@ -282,13 +248,6 @@ WITHOUT = {'all of it': dict(), 'a constant rate': dict(schedule=None), 'no batc
            'no weight decay': dict(weight_decay=0.), 'hard labels': dict(label_smoothing=0.)}
 register(Experiment('ingredients', 'What is each part of the recipe worth?', replace(RECIPE, num_val=5000), WITHOUT,
                     seeds=3, outcomes=('final_train_acc', 'best_val_acc')))
-
-# %% ../nbs/07_experiments.ipynb #77e48872
-def spread(
-    values: np.ndarray # (seeds,)
-) -> float:
-    "Standard deviation of a single run."
-    return float(np.std(values, ddof=1))
 
 # %% ../nbs/07_experiments.ipynb #c82d0dce
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ import numpy as np
 from fastcore.docments import docments
 
 # %% ../nbs/a_runs.ipynb #3956fbed
-import bnnp
-import bnnp.layers
+import bnnp, bnnp.layers
 from .data import Augment, DataError, get_data
 from .network import FullyConnectedNet
 from .optim import RULES, SCHEDULES
@@ -101,11 +100,7 @@ def build(
                   batch_size=min(c.batch_size, N), num_epochs=c.epochs, **options)
 
 # %% ../nbs/a_runs.ipynb #6d9fe45e
-def header(
-    config: RunConfig, # of the run
-    data: dict, # from `get_data`
-    threads: int, # that the solver uses
-) -> dict: # what JSON can hold
+def header(config: RunConfig, data: dict, threads: int) -> dict: # what JSON can hold
     "What the first line of a run's log says beside its name."
     return dict(
         config=asdict(config),
@@ -125,18 +120,13 @@ def _is_saved(checkpoint_dir, name: str) -> bool:
     "Did a run leave a checkpoint?"
     return bool(checkpoint_dir) and bool(checkpoints(_in_folder(checkpoint_dir, name)))
 
-def is_unfinished(path: Path # of a file that should be a log
-                 ) -> bool:
+def is_unfinished(path: Path) -> bool:
     "Is this the log of a run that did not get to its end?"
     try: return read_log(path).result is None
     except LogError: return False
 
-def _last_and_free(
-    name: str, # of a run
-    log_dir: Path, # folder for logs
-    checkpoint_dir, # folder for checkpoints; None for none
-) -> tuple: # the newest name in use, None if there is none; the first that is free
-    "Which runs of a name there are."
+def _last_and_free(name: str, log_dir: Path, checkpoint_dir) -> tuple: # a name in use or None, and a free one
+    "The newest run of a name, and the first name that no run has."
     last = None
     for candidate in numbered(name):
         taken = _is_saved(checkpoint_dir, candidate) or is_log(log_dir/f'{candidate}.jsonl')
@@ -163,14 +153,12 @@ def open_run(
     return log, _in_folder(checkpoint_dir, log.path.stem)
 
 # %% ../nbs/a_runs.ipynb #3deeaaf6
-def expect_writable(folder # that will be written to, and is made if it is missing
-                   ) -> None:
+def expect_writable(folder) -> None:
     "Raise an `OSError` at once for a folder that could not be written to hours later."
     Path(folder).mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK): raise PermissionError(13, 'Permission denied', str(folder))
 
-def write_result(solver: Solver # trained, with its best parameters in place
-                ) -> None:
+def write_result(solver: Solver) -> None: # trained, with its best parameters in place
     "The last line of a log: accuracies of the best parameters, test accuracy among them."
     d = solver.data
     test_acc = solver.check_accuracy(d['X_test'], d['y_test']) if len(d['X_test']) else None
@@ -234,9 +222,7 @@ def _default_text(default) -> str: # such as ' (default: 100 100)'; empty if the
     shown = ' '.join(map(str, default)) if isinstance(default, tuple) else default
     return f' (default: {shown})'
 
-def add_options(
-    parser: argparse.ArgumentParser, # gets an option for each field of `RunConfig`
-) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     "Options from the fields of `RunConfig`, with their defaults and comments."
     comments = docments(RunConfig)
     for f in fields(RunConfig):

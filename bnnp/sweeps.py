@@ -13,8 +13,8 @@ __all__ = ['EXPERIMENTS', 'NO_NUMBERS', 'TABLES', 'PLAIN', 'NOT_RUN', 'NOT_CODE'
            'known_results', 'why_missing', 'stored', 'store', 'on_this_data', 'usual_workers', 'made', 'handled',
            'sweep', 'pick', 'by_label', 'paired_differences', 'Row', 'summary', 'interval_text', 'summary_table',
            'stacked', 'series', 'draw_mean', 'draw_series', 'draw_dots', 'numeric_factor', 'figure_title',
-           'draw_outcomes', 'epoch_seconds', 'estimate', 'default_summary', 'at_least', 'sweep_parser', 'adjusted',
-           'duration', 'say_times', 'dask_executor', 'sweep_or_say', 'report', 'sweep_command']
+           'draw_outcomes', 'epoch_seconds', 'estimate', 'default_summary', 'sweep_parser', 'adjusted', 'duration',
+           'say_times', 'dask_executor', 'sweep_or_say', 'report', 'sweep_command']
 
 # %% ../nbs/a_sweeps.ipynb #bc46a0ad
 from .runs import NORMS, RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
@@ -40,7 +40,7 @@ from threadpoolctl import threadpool_limits
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import catch_signals, locked, write_whole
 from .optim import RULES, SCHEDULES
-from .options import expect_known, is_number
+from .options import expect, expect_known, is_number, optional, whole
 from .plots import GREY, add_legend, clean, in_words, looks, mean_interval, number, save_figure, style, table
 from .solver import Solver, finite, say, tqdm
 
@@ -53,25 +53,19 @@ class Notes:
 
     def curve(self, name): return [line[name] for line in self.lines if line['kind'] == 'epoch']
 
-def prepared(
-    config: RunConfig, # what to train
-    data: dict, # from `get_data`
-    **options, # for `build`: a class of network, hooks
-) -> Solver: # quiet, with its log in memory
-    "A solver for a measure."
+def prepared(config: RunConfig, data: dict, **options) -> Solver: # options for `build`: a class of network, hooks
+    "A solver for a measure, quiet and with its log in memory."
     return build(config, data, log=Notes(), verbose=False, **options)
 
 # %% ../nbs/a_sweeps.ipynb #394bb5cc
-def digest(state: dict # arrays by name
-          ) -> str: # 12 hexadecimal digits
+def digest(state: dict) -> str: # state: arrays by name
     "A checksum of all numbers that a network has learnt: two runs with the same one have the same bits."
     whole = hashlib.sha256()
     for name in sorted(state): whole.update(name.encode() + np.ascontiguousarray(state[name]).tobytes())
     return whole.hexdigest()[:12]
 
 # %% ../nbs/a_sweeps.ipynb #4fdd2b66
-def trained(solver: Solver # from `prepared`
-           ) -> dict: # what JSON can hold: curves by epoch, what they came to, and a digest of the last state
+def trained(solver: Solver) -> dict: # what JSON can hold: curves by epoch, what they came to, and a digest of the last state
     "Train, with divergence as a result; a `KeyboardInterrupt` with the signal if training was stopped."
     try: solver.train()
     except FloatingPointError: pass
@@ -99,8 +93,7 @@ def train_once(
     return result
 
 # %% ../nbs/a_sweeps.ipynb #6fc171c2
-def compact(value # made of dictionaries, lists, numbers and texts
-           ): # the same
+def compact(value): # made of dictionaries, lists, numbers and texts
     "What a measure returned as JSON keeps it: six digits of a number, None for what is not finite."
     if isinstance(value, dict): return {k: compact(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)): return [compact(v) for v in value]
@@ -131,9 +124,7 @@ def register(*experiments: Experiment) -> None:
     "Make experiments known to the command."
     for e in experiments: EXPERIMENTS[e.name] = e
 
-# %% ../nbs/a_sweeps.ipynb #cd55fda6
-def combinations(experiment: Experiment # whose variants
-                ) -> dict: # by label, what is changed
+def combinations(experiment: Experiment) -> dict: # by label, what is changed
     "Each named variant with each combination of the factors."
     rows = {}
     for (name, changes), values in product(experiment.variants.items(), product(*experiment.factors.values())):
@@ -280,12 +271,7 @@ class Trial:
 # %% ../nbs/a_sweeps.ipynb #df35064f
 CONFIG_FIELDS = [f.name for f in fields(RunConfig)]
 
-def trial_of(
-    experiment: Experiment, # that asks for it
-    label: str, # of the variant
-    changes: dict, # of the variant
-    seed: int, # of weights, batches and dropout, and perhaps of the split
-) -> Trial:
+def trial_of(experiment: Experiment, label: str, changes: dict, seed: int) -> Trial:
     "One run of an experiment; a `ValueError` about a change that neither the configuration nor the measure knows."
     own, given = dict(seed=seed, split=seed) if experiment.resplit else dict(seed=seed), experiment.extra | changes
     if fixed := given.keys() & {'seed', 'dataset'}:
@@ -295,8 +281,7 @@ def trial_of(
     extra = {k: v for k, v in given.items() if k not in CONFIG_FIELDS}
     return Trial(label, changes, config, extra, experiment.measure, {}, experiment.threads)
 
-def trials(experiment: Experiment # that asks for them
-          ) -> list: # of `Trial`, those of a seed together
+def trials(experiment: Experiment) -> list: # of `Trial`, those of a seed together
     "All runs of an experiment; those of a seed share initial weights, batches and images."
     seeds = range(experiment.first_seed, experiment.first_seed + experiment.seeds)
     variants = combinations(experiment)
@@ -305,8 +290,7 @@ def trials(experiment: Experiment # that asks for them
     return [replace(t, code=codes[t.label]) for t in asked]
 
 # %% ../nbs/a_sweeps.ipynb #8ca8f0c3
-def identity(trial: Trial # a run
-            ) -> dict: # what JSON can hold
+def identity(trial: Trial) -> dict: # what JSON can hold
     "All that decides the result of a run, by name."
     kinds = {f.name: f.type for f in fields(RunConfig)}
     config = {k: float(v) if kinds[k] is float and v is not None else v for k, v in asdict(trial.config).items()}
@@ -317,16 +301,12 @@ def identity(trial: Trial # a run
 
 def key_of(identity: dict) -> str: return checksum(json.dumps(identity, sort_keys=True, separators=(',', ':')), 16)
 
-def key(trial: Trial # a run
-       ) -> str: # 16 hexadecimal digits
+def key(trial: Trial) -> str: # 16 hexadecimal digits
     "The name of a run for the machine."
     return key_of(identity(trial))
 
-def differences(
-    now: dict, # from `identity`
-    then: dict, # the same of a stored result; None if it does not say
-) -> str: # such as 'lr 0.1 then, 0.01 now; other code of bnnp.layers'
-    "In what two runs differ."
+def differences(now: dict, then: dict) -> str: # such as 'lr 0.1 then, 0.01 now; other code of bnnp.layers'
+    "In what two runs differ, by `identity`; `then` is None for a stored result that does not say."
     if not then: return 'made by other code, that did not say which'
     changed = [k for k in now | then if now.get(k, '') != then.get(k, '')]
     code = [k.removeprefix('code of ') for k in changed if k.startswith('code of ')]
@@ -341,12 +321,8 @@ def place_of(config: RunConfig) -> tuple:
     drawn = config.dataset == 'shapes10'
     return (config.dataset, max(config.num_train or 0, 5000), config.num_val) if drawn else (config.dataset, None, None)
 
-def whole_set(
-    config: RunConfig, # of a run that needs it
-    data_dir=None, # where CIFAR-10 is, if not in the usual places
-    download: bool = True, # if it is missing?
-) -> dict: # from `load_data`
-    "A data set, loaded by the first who asks."
+def whole_set(config: RunConfig, data_dir=None, download: bool = True) -> dict: # from `load_data`
+    "The data set of a run, loaded by the first who asks."
     name, num_train, num_val = place = place_of(config)
     if place not in _WHOLE: _WHOLE[place] = load_data(name, num_train, data_dir, num_val, download=download)
     return _WHOLE[place]
@@ -354,18 +330,14 @@ def whole_set(
 @lru_cache(maxsize=2)
 def _last_splits(place, num_train, num_val, split): return take_splits(_WHOLE[place], num_train, num_val, split=split)
 
-def data_for(config: RunConfig # of a run
-            ) -> dict: # as from `get_data`
+def data_for(config: RunConfig) -> dict: # as from `get_data`
     "The images of a run."
     with _LOADING:
         whole_set(config, download=False)
         return _last_splits(place_of(config), config.num_train, config.num_val, config.split)
 
 # %% ../nbs/a_sweeps.ipynb #002dd36c
-def perform(
-    trial: Trial, # what to run
-    expected: str, # checksum of the data set that is meant
-) -> dict: # header for the log, seconds it took, and the value of the measure
+def perform(trial: Trial, expected: str) -> dict: # header for the log, seconds, and value; `expected` is the data set's checksum
     "Make a run; a `DataError` if this process has other data than it should, a `RuntimeError` if it has other code."
     code = code_of(trial.measure, trial.config, trial.extra)
     other = [module for module in code | trial.code if code.get(module) != trial.code.get(module)]
@@ -387,8 +359,7 @@ class InProcess(Executor):
         return future
 
 # %% ../nbs/a_sweeps.ipynb #80d8010f
-def error_of(future: Future # finished
-            ) -> Exception: # None if all went well
+def error_of(future: Future) -> Exception: # None if all went well
     "What went wrong."
     return CancelledError('the executor gave it up') if future.cancelled() else future.exception()
 
@@ -411,8 +382,7 @@ def gather(
 
 # %% ../nbs/a_sweeps.ipynb #43913b26
 @contextmanager
-def shared(place: tuple # of a set in this process
-          ):
+def shared(place: tuple): # of a set in this process
     "Within the block, a loaded set in files; yields what `begin_worker` needs."
     is_array = lambda value: isinstance(value, np.ndarray)
     with tempfile.TemporaryDirectory(prefix='bnnp_sweep_', ignore_cleanup_errors=True) as folder:
@@ -420,11 +390,7 @@ def shared(place: tuple # of a set in this process
             if is_array(v): np.save(Path(folder, k), v)
         yield place, folder, {k: v for k, v in _WHOLE[place].items() if not is_array(v)}
 
-def begin_worker(
-    place: tuple, # of the set
-    folder: str, # with its arrays
-    rest: dict, # what are no arrays
-) -> None:
+def begin_worker(place: tuple, folder: str, rest: dict) -> None: # as `shared` yields them
     "What a worker process does first."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = mp.parent_process().sentinel
@@ -433,10 +399,7 @@ def begin_worker(
     _WHOLE[place] = rest | {path.stem: np.asarray(np.load(path, mmap_mode='r')) for path in Path(folder).glob('*.npy')}
 
 @contextmanager
-def process_pool(
-    workers: int, # processes
-    share: tuple, # from `shared`
-):
+def process_pool(workers: int, share: tuple): # share is from `shared`
     "A process pool whose workers end with the block, at once if it ends by an exception."
     before = set(mp.active_children())
     with ProcessPoolExecutor(workers, mp.get_context('spawn'), begin_worker, share) as pool:
@@ -470,17 +433,11 @@ NO_POOL = ("worker processes died three times before any run was done; in a scri
            "within `if __name__ == '__main__':`, or with workers=1")
 
 # %% ../nbs/a_sweeps.ipynb #d84d50d2
-def log_path(
-    log_dir, # folder for logs
-    experiment: Experiment, # that asks for the run
-    trial: Trial, # the run
-) -> Path:
+def log_path(log_dir, experiment: Experiment, trial: Trial) -> Path:
     "Where the log of a run belongs."
     return Path(log_dir)/experiment.name/f'{run_name(trial.config, trial.config.dataset)}_{key(trial)}.jsonl'
 
-# %% ../nbs/a_sweeps.ipynb #a6ba8eea
-def epoch_lines(value: dict # of `train_once`, or of a measure that keeps the same curves
-               ) -> list: # lines of a log
+def epoch_lines(value: dict) -> list: # lines of a log
     "The curves of a run as lines of a log, and a last line for how it ended."
     curves = [value.get(k) for k in ('train_acc', 'val_acc', 'seconds')]
     if not all(isinstance(c, list) and c for c in curves): return []
@@ -492,21 +449,13 @@ def epoch_lines(value: dict # of `train_once`, or of a measure that keeps the sa
     return [*lines, dict(kind='result', steps=steps, best_epoch=best, val_acc=curves[1][best], train_acc=curves[0][best],
                          seconds=curves[2][-1], test_acc=value.get('test_acc'))]
 
-# %% ../nbs/a_sweeps.ipynb #4fa822ce
-def record_of(
-    trial: Trial, # that was run
-    value: dict, # of the measure
-    took: float, # seconds
-) -> dict: # what JSON can hold
+# %% ../nbs/a_sweeps.ipynb #a6ba8eea
+def record_of(trial: Trial, value: dict, took: float) -> dict: # what JSON can hold
     "What files say of a run: whose it is, what it was made of, and what came of it."
     parts = identity(trial)
     return dict(key=key_of(parts), label=trial.label, seed=trial.seed, parts=parts, took=took, value=value)
 
-def write_log(
-    path: Path, # of the log
-    trial: Trial, # that was run
-    outcome: dict, # of `perform`
-) -> None:
+def write_log(path: Path, trial: Trial, outcome: dict) -> None: # outcome is from `perform`
     "Write the log of a finished run, whole or not at all."
     last = record_of(trial, outcome['value'], outcome['took'])
     lines = [dict(kind='header', format=1, name=path.stem, label=trial.label) | outcome['header'],
@@ -514,30 +463,24 @@ def write_log(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, ''.join(json.dumps(finite(line), ensure_ascii=False) + '\n' for line in lines).encode())
 
-def is_record(line # what JSON gave
-             ) -> bool:
+def is_record(line) -> bool: # line is what JSON gave
     "Does a line hold what `record_of` gives? Older ones lack the parts."
     if not isinstance(line, dict) or line.get('value') is None or not is_number(line.get('took')): return False
     return isinstance(line.get('key'), str) and isinstance(line.get('label'), str) and isinstance(line.get('parts', {}), dict)
 
-def read_record(path: Path # of a log
-               ) -> dict: # from `record_of`; None if there is no such log, or it is damaged
+def read_record(path: Path) -> dict: # from `record_of`; None if there is no such log, or it is damaged
     "What came of a run, from its log."
     try: line = json.loads(path.read_bytes().splitlines()[-1])
     except (OSError, ValueError, IndexError, RecursionError): return None
     return line if is_record(line) else None
 
 # %% ../nbs/a_sweeps.ipynb #d1c54f03
-def summary_path(
-    folder, # of summaries
-    experiment: Experiment, # whose summary
-) -> Path: # named after the data set if that is not CIFAR-10
+def summary_path(folder, experiment: Experiment) -> Path: # named after the data set if that is not CIFAR-10
     "Where the summary of an experiment belongs."
     stand_in = '' if experiment.base.dataset == 'cifar10' else f'_{experiment.base.dataset}'
     return Path(folder)/f'{experiment.name}{stand_in}.jsonl'
 
-def read_summary(path: Path # of a summary
-                ) -> list: # of records; empty if there is no such file
+def read_summary(path: Path) -> list: # of records; empty if there is no such file
     "What an experiment's summary says of its runs; a `ValueError` for a file that is none."
     if not path.exists(): return []
     try: about, *lines = [json.loads(line) for line in path.read_bytes().splitlines()]
@@ -583,17 +526,12 @@ def looked_up(
     alike = {(r['label'], r.get('seed')): r for r in reversed(records)}
     return [(t, same.get(key(t)), alike.get((t.label, t.seed))) for t in trials(experiment)]
 
-def known_results(
-    experiment: Experiment, # whose runs
-    log_dir='submission_logs', # folder for logs; None for none
-    summary=None, # folder of summaries; None for none
-) -> tuple: # list of results, and deque of trials that are missing
+def known_results(experiment: Experiment, log_dir='submission_logs', summary=None) -> tuple: # results, and deque of missing trials
     "The results of an experiment that are there and come from this code."
     found = looked_up(experiment, log_dir, summary)
     return [Result(t, r['value'], r['took']) for t, r, _ in found if r], deque(t for t, r, _ in found if not r)
 
-def why_missing(found: list # from `looked_up`
-               ) -> Counter: # runs by reason
+def why_missing(found: list) -> Counter: # runs by reason; `found` is from `looked_up`
     "Why runs are to do, or to do again."
     return Counter(differences(identity(t), old.get('parts')) if old else 'never made' for t, r, old in found if not r)
 
@@ -605,8 +543,8 @@ def stored(
     "The runs of an experiment from its summary; a printed note says which are missing or come from other code."
     if isinstance(experiment, str): experiment = EXPERIMENTS[experiment]
     found = looked_up(experiment, None, folder)
-    for why, n in why_missing(found).items(): print(f'{experiment.name}: {n} of {len(found)} runs to make: {why}')
-    if not all(r for _, r, _ in found): print(f'make them with: bnnp_sweep {experiment.name} --summary {folder} --store')
+    for why, n in why_missing(found).items():
+        print(f'{experiment.name}: {n} of {len(found)} runs to make with bnnp_sweep {experiment.name} --summary {folder} --store: {why}')
     return [Result(t, (r or old)['value'], (r or old)['took']) for t, r, old in found if r or old]
 
 def store(
@@ -640,25 +578,16 @@ def usual_workers(experiment: Experiment) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return min(max(1, cores // experiment.threads), 61)                    # Windows waits for 61 at most
 
-def made(
-    waiting: deque, # of trials
-    executor, # anything with `submit`; None for a process pool, or this process if there is one worker
-    workers: int, # processes of the pool
-    data_dir, # where CIFAR-10 is, if not in the usual places
-): # iterator over (trial, its finished future)
-    "Have runs made by whatever is there to make them."
+def made(waiting: deque, executor, workers: int, data_dir): # iterator over (trial, its finished future)
+    "Have runs made by whatever is there to make them: an executor, a process pool, or this process."
     if not waiting: return iter(())
     largest = max((t.config for t in waiting), key=lambda c: c.num_train or 0)
     expected = whole_set(largest, data_dir)['checksum']
     if executor is None and workers > 1: return in_processes(waiting, min(workers, len(waiting)), expected)
     return gather(executor or InProcess(), waiting, len(waiting) if executor else 1, expected)
 
-def handled(
-    path: Path, # of the log to write; None for none
-    trial: Trial, # the run
-    future: Future, # finished
-) -> Result:
-    "Write the log of a run, or say why there is none; Ctrl-C in a worker counts as ours."
+def handled(path: Path, trial: Trial, future: Future) -> Result: # path of the log to write; None for none
+    "Write the log of a finished run, or say why there is none; Ctrl-C in a worker counts as ours."
     error = error_of(future)
     if isinstance(error, KeyboardInterrupt): raise error
     if error is None:
@@ -694,17 +623,13 @@ def sweep(
     return sorted(there, key=lambda r: order[r.label, r.seed])
 
 # %% ../nbs/a_sweeps.ipynb #609504fd
-def pick(
-    value: dict, # of a measure
-    outcome, # name of a number in it, or a function of it
-) -> float: # NaN for None
+def pick(value: dict, outcome) -> float: # NaN for None
     "An outcome of a run; a `ValueError` if its result has no such number."
-    if callable(outcome): found = outcome(value)
-    else:
-        try: found = value[outcome] if value[outcome] is None else float(value[outcome])
-        except (KeyError, IndexError, TypeError, ValueError, OverflowError):
-            raise ValueError(f'a result has no number {outcome!r}') from None
-    return math.nan if found is None else float(found)
+    try: found = outcome(value) if callable(outcome) else value[outcome]
+    except (KeyError, IndexError, TypeError): raise ValueError(f'a result has no number {outcome!r}') from None
+    if found is None: return math.nan
+    try: return float(found)
+    except (TypeError, ValueError, OverflowError): raise ValueError(f'{outcome!r} of a result is no number') from None
 
 def by_label(
     results: list, # of `Result`
@@ -757,7 +682,6 @@ def summary(
         rows.append(Row(label, name, len(values), *map(float, (*mean_interval(list(values.values())), *d))))
     return rows
 
-# %% ../nbs/a_sweeps.ipynb #4276d30b
 def interval_text(
     mean: float, # centre
     half: float, # half width; NaN for none
@@ -809,12 +733,7 @@ def series(
     return {rest: (np.array([x for x, _ in line]), np.array([y for _, y in line]).T) for rest, line in lines.items()}
 
 # %% ../nbs/a_sweeps.ipynb #8283d9f5
-def draw_mean(
-    ax, # to draw on
-    x: np.ndarray, # (n,)
-    values: np.ndarray, # (seeds, n)
-    **look, # color, label
-) -> None:
+def draw_mean(ax, x: np.ndarray, values: np.ndarray, **look) -> None: # x (n,), values (seeds, n); look: color, label
     "The mean over the seeds, and the 95% interval of the mean as a band."
     mean, half = mean_interval(values)
     line, = ax.plot(x, mean, **look)
@@ -839,8 +758,7 @@ IN_FULL = dict(lr='learning rate', hidden_dims='hidden layers',
                best_train_acc='best training accuracy', final_train_acc='training accuracy in the end',
                gap='gap of training to validation', final_loss='training loss in the end', test_acc='test accuracy')
 
-def numeric_factor(experiment: Experiment # to be drawn
-                  ) -> str: # its name; None if there is none
+def numeric_factor(experiment: Experiment) -> str: # None if there is none
     "The factor with the most values, if they are different numbers."
     if not experiment.factors: return None
     name, values = max(experiment.factors.items(), key=lambda item: len(item[1]))
@@ -854,7 +772,6 @@ def figure_title(experiment: Experiment, results: list) -> str:
     data = {'cifar10': 'CIFAR-10'}.get(experiment.base.dataset, f'{experiment.base.dataset}, a stand-in for CIFAR-10')
     return f'{experiment.question}\n{data}, {seeds}'
 
-# %% ../nbs/a_sweeps.ipynb #a0edfcd0
 def draw_outcomes(
     experiment: Experiment, # to be drawn
     results: list, # of `Result`
@@ -877,8 +794,7 @@ def draw_outcomes(
     return fig
 
 # %% ../nbs/a_sweeps.ipynb #090a3e44
-def epoch_seconds(trial: Trial # a run
-                 ) -> float:
+def epoch_seconds(trial: Trial) -> float:
     "How long a run of one epoch takes."
     start = time.perf_counter()
     trial.measure(replace(trial.config, epochs=1, split=None), data_for(replace(trial.config, split=None)), **trial.extra)
@@ -909,14 +825,6 @@ def default_summary() -> str: # '' for none
     "Where the summaries are, seen from the folder of the notebooks or the one above."
     return next((folder for folder in ('results', 'nbs/results') if Path(folder).is_dir()), '')
 
-def at_least(least: int): # for `argparse`
-    "A whole number that is not too small."
-    def parse(text):
-        if int(text) < least: raise argparse.ArgumentTypeError(f'must be at least {least}, got {text}')
-        return int(text)
-    parse.__name__ = 'int'
-    return parse
-
 def sweep_parser() -> argparse.ArgumentParser:
     "The command line of `bnnp_sweep`."
     parser = argparse.ArgumentParser(
@@ -926,9 +834,9 @@ def sweep_parser() -> argparse.ArgumentParser:
     add('name', nargs='?', metavar='NAME', help='which experiment, or all')
     add('--list', action='store_true', help='say which experiments there are')
     add('--time', action='store_true', help='only say how much there is to do, and how long it will take')
-    add('--seeds', type=at_least(1), metavar='N', help='how many, instead of what the experiment asks for')
-    add('--first_seed', type=at_least(0), metavar='N', help='count seeds from here (default: 0)')
-    add('--workers', type=at_least(1), metavar='N', help='processes (default: one a core)')
+    add('--seeds', type=int, metavar='N', help='how many, instead of what the experiment asks for')
+    add('--first_seed', type=int, metavar='N', help='count seeds from here (default: 0)')
+    add('--workers', type=int, metavar='N', help='processes (default: one a core)')
     add('--scheduler', metavar='ADDRESS', help='a Dask scheduler whose workers make the runs, such as tcp://host:8786')
     add('--dataset', choices=('auto', 'cifar10', 'shapes10'), help="instead of the experiment's own")
     add = parser.add_argument_group('where').add_argument
@@ -948,8 +856,7 @@ def adjusted(args: argparse.Namespace) -> list: # of `Experiment`
     given = {k: v for k in ('seeds', 'first_seed') if (v := getattr(args, k)) is not None}
     return [on_this_data(replace(e, **given), args.dataset, args.data_dir) for e in chosen]
 
-def duration(seconds: float # any
-            ) -> str: # such as '3.2 min'
+def duration(seconds: float) -> str: # such as '3.2 min'
     "Seconds as a person says them."
     for unit, size in (('h', 3600), ('min', 60)):
         if seconds >= size: return f'{seconds / size:.1f} {unit}'
@@ -967,8 +874,7 @@ def say_times(experiments: list, args: argparse.Namespace) -> None:
 
 # %% ../nbs/a_sweeps.ipynb #61297e48
 @contextmanager
-def dask_executor(address: str # of a scheduler, such as tcp://host:8786
-                 ):
+def dask_executor(address: str): # of a scheduler, such as tcp://host:8786
     "Within the block, an executor whose runs are made by the workers of a Dask scheduler."
     try: from distributed import Client
     except ImportError: raise ValueError("--scheduler needs Dask: pip install 'bnnp[dask]'") from None
@@ -978,11 +884,7 @@ def dask_executor(address: str # of a scheduler, such as tcp://host:8786
         finally: executor.shutdown(wait=False)                 # cancels what is left after Ctrl-C
 
 # %% ../nbs/a_sweeps.ipynb #a52d5b3a
-def sweep_or_say(
-    experiment: Experiment, # whose runs to make
-    executor: Executor, # who makes them, or None
-    args: argparse.Namespace, # options of the command
-) -> list: # of `Result`
+def sweep_or_say(experiment: Experiment, executor: Executor, args: argparse.Namespace) -> list: # of `Result`
     "A sweep that says what is there, what it will run and why, and what there is of it when it is stopped."
     look = lambda: looked_up(experiment, args.log_dir, args.summary)
     found = look()
@@ -997,11 +899,7 @@ def sweep_or_say(
         say(f'stopped: {sum(bool(r) for _, r, _ in look())} of {n} runs are done and kept; the same command goes on from there')
         sys.exit(128 + (e.args or [signal.SIGINT])[0])
 
-def report(
-    experiment: Experiment, # that was run
-    results: list, # of `Result`
-    args: argparse.Namespace, # options of the command
-) -> int: # runs that failed
+def report(experiment: Experiment, results: list, args: argparse.Namespace) -> int: # runs that failed
     "Print the table of an experiment, draw its figure, and put its results where the options say."
     done = [r for r in results if r.value is not None]
     if not done: return len(results)
@@ -1018,7 +916,10 @@ def sweep_command(
     argv: list = None, # words of the command line; None for those of the process
 ) -> None:
     "Make the runs of an experiment from the command line; a mistake is one line on stderr and a status other than 0."
-    args = sweep_parser().parse_args(argv)
+    args = (parser := sweep_parser()).parse_args(argv)
+    try:
+        for name, least in dict(seeds=1, first_seed=0, workers=1).items(): expect(f'--{name}', getattr(args, name), optional(whole(least)))
+    except ValueError as e: parser.error(str(e))
     if args.list or args.name is None:
         rows = [[e.name, len(combinations(e)) * e.seeds, e.question] for e in EXPERIMENTS.values()]
         return say('\n'.join(f'{name:15} {runs:>4} runs   {question}' for name, runs, question in rows))
