@@ -7,14 +7,14 @@ __all__ = ['NORMS', 'COURSE', 'CURVES', 'SMALL', 'FEW', 'MORE', 'RATES', 'GAP', 
            'JUDGED', 'epochs_to', 'seconds_to', 'count_above', 'hidden_inputs', 'Every', 'unit_percentiles',
            'train_watching', 'rms', 'layer_scales', 'train_scales', 'ShiftedNet', 'train_shifted', 'length',
            'along_gradient', 'train_feeling', 'TrainingModeNet', 'train_with_bug', 'Measured', 'Claim',
-           'claims_on_training', 'claims_on_insides', 'relative_cut', 'claims_on_dropout', 'all_claims', 'markdown',
-           'ledger']
+           'claims_on_training', 'claims_on_insides', 'relative_cut', 'claims_on_dropout', 'all_claims', 'ledger']
 
 # %% ../nbs/07_experiments.ipynb #6a294ecd
 from .network import FullyConnectedNet
-from .plots import COLOURS, GREY, figure, mean_interval
 from .runs import RunConfig
 from .solver import get_state, set_state
+from .statistics import mean_interval, spread
+from .style import COLOURS, GREY, Table, figure
 from .sweeps import (EXPERIMENTS, Experiment, by_label, draw_mean, draw_series, interval_text, paired_differences, prepared,
                          register, series, stacked, stored, summary_table, sweep_command, trained)
 
@@ -361,18 +361,14 @@ def all_claims(folder='results' # of summaries
     r = {name: stored(name, folder) for name in JUDGED}
     return claims_on_training(r) + claims_on_insides(r) + claims_on_dropout(r)
 
-def markdown(heading: tuple, rows: list) -> str:
-    "A table in Markdown."
-    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in (heading, ('---',) * len(heading), *rows))
-
 def ledger(
     folder='results', # of summaries
     short: bool = False, # of each claim only the prediction that decides: the first that is not met, or else the first?
-) -> str: # a table in Markdown
+) -> Table:
     "All claims with what was found, and the verdict."
     claims = all_claims(folder)
     if short:
         decides = lambda c: next((m for m in c.measured if not m.met), c.measured[0])
-        return markdown(('claim', 'measured here', 'verdict'), [(c.text, str(decides(c)), f'**{c.verdict}**') for c in claims])
+        return Table([('claim', 'measured here', 'verdict'), *((c.text, decides(c), f'**{c.verdict}**') for c in claims)])
     rows = [(c.text, c.who, c.theirs, '; '.join(map(str, c.measured)), f'**{c.verdict}**') for c in claims]
-    return markdown(('claim', 'who', 'their figure', 'ours', 'verdict'), rows)
+    return Table([('claim', 'who', 'their figure', 'ours', 'verdict'), *rows])

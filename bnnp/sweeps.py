@@ -41,8 +41,10 @@ from .data import DataError, load_data, load_shapes10, take_splits
 from .files import catch_signals, locked, write_whole
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole
-from .plots import GREY, add_legend, clean, in_words, looks, mean_interval, number, save_figure, style, table
+from .plots import clean, in_words, number
 from .solver import Solver, finite, say, tqdm
+from .statistics import mean_interval, paired
+from .style import GREY, Table, add_legend, looks, save_figure, style
 
 # %% ../nbs/a_sweeps.ipynb #807383e8
 class Notes:
@@ -651,8 +653,7 @@ def paired_differences(
     "The outcome of a variant less that of another, seed by seed."
     found = by_label(results, outcome)
     expect_known('variant', (label, baseline), found)
-    a, b = found[label], found[baseline]
-    return np.array([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
+    return paired(found[label], found[baseline])
 
 # %% ../nbs/a_sweeps.ipynb #0480dbd7
 @dataclass(frozen=True)
@@ -696,7 +697,7 @@ def summary_table(
     results: list, # of `Result`
     outcomes: tuple = ('best_val_acc',), # names of numbers, or functions
     baseline: str = None, # label of the variant to compare with; None for the first
-) -> str: # plain text
+) -> Table:
     "Means, intervals and paired differences of all variants."
     columns = [summary(results, outcome, baseline) for outcome in outcomes]
     heading = ['variant', 'seeds'] + [name for c in columns for name in (c[0].outcome, 'difference')]
@@ -704,7 +705,7 @@ def summary_table(
     for cells in zip(*columns):
         texts = [(interval_text(c.mean, c.half), interval_text(c.difference, c.difference_half, True)) for c in cells]
         rows.append([cells[0].label, str(cells[0].n), *(t for pair in texts for t in pair)])
-    return table([heading, *rows])
+    return Table([heading, *rows])
 
 # %% ../nbs/a_sweeps.ipynb #53f8161b
 def stacked(
@@ -870,7 +871,7 @@ def say_times(experiments: list, args: argparse.Namespace) -> None:
         seconds = work / (args.workers or usual_workers(e))
         total += seconds
         rows.append([e.name, str(there), str(missing), duration(seconds) if missing else '-'])
-    say(table([['experiment', 'runs there', 'to do', 'about'], *rows, ['together', '', '', duration(total)]]))
+    say(str(Table([['experiment', 'runs there', 'to do', 'about'], *rows, ['together', '', '', duration(total)]])))
 
 # %% ../nbs/a_sweeps.ipynb #61297e48
 @contextmanager
@@ -905,7 +906,7 @@ def report(experiment: Experiment, results: list, args: argparse.Namespace) -> i
     if not done: return len(results)
     if args.store: store(experiment, done, args.summary or 'results')
     say(f'{experiment.name} on {experiment.base.dataset}: {experiment.question}')
-    say(summary_table(done, experiment.outcomes))
+    say(str(summary_table(done, experiment.outcomes)))
     figure = (experiment.draw or draw_outcomes)(experiment, done)
     paths = save_figure(figure, Path(args.log_dir, experiment.name, summary_path('', experiment).stem))
     say(' '.join(map(str, ['figure:', *paths])))
