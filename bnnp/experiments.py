@@ -150,11 +150,7 @@ class ShiftedNet(FullyConnectedNet):
         for name in self.params: self.params[name][...] = before[name]
         return loss, grads
 
-def train_shifted(
-    config: RunConfig, # what to train
-    data: dict, # from `get_data`
-    noise: float = 0., # size of the shifts, in standard deviations of a unit
-) -> dict: # the curves of a run
+def train_shifted(config: RunConfig, data: dict, noise: float = 0.) -> dict: # the curves of a run
     "Train a network whose units are shifted."
     solver = prepared(config, data, net=ShiftedNet)
     solver.model.noise = noise
@@ -187,11 +183,8 @@ def along_gradient(solver, X, y) -> tuple: # losses (1 + len(ALONG),), and relat
     return losses, changes
 
 # %% ../nbs/07_experiments.ipynb #ddf34f10
-def train_feeling(
-    config: RunConfig, # what to train
-    data: dict, # from `get_data`
-) -> dict: # the curves of a run, `losses`, `changes` (times, …), and `roughness`, the median change at a step of 0.1
-    "Train, and see at every 25 steps how the loss and its gradient change along the gradient."
+def train_feeling(config: RunConfig, data: dict) -> dict: # the curves of a run, `losses`, `changes`, and `roughness`
+    "Train, and see at every 25 steps how the gradient changes along itself; roughness is the median change at a step of 0.1."
     hook = Every(25, along_gradient)
     with np.errstate(over='ignore', invalid='ignore'): value = trained(prepared(config, data, hooks=[hook]))
     losses, changes = map(np.array, zip(*hook.seen))
@@ -355,16 +348,12 @@ def claims_on_dropout(r: dict) -> list: # results by experiment; of `Claim`
 # %% ../nbs/07_experiments.ipynb #799fda26
 JUDGED = 'course', 'full', 'depth', 'weight_scale', 'learning_rate', 'batch_size', 'percentiles', 'shifts', 'smoothness', 'dropout', 'dropout_more'
 
-def all_claims(folder='results' # of summaries
-              ) -> list: # of `Claim`
+def all_claims(folder='results') -> list: # of `Claim`
     "Every claim of the ledger."
     r = {name: stored(name, folder) for name in JUDGED}
     return claims_on_training(r) + claims_on_insides(r) + claims_on_dropout(r)
 
-def ledger(
-    folder='results', # of summaries
-    short: bool = False, # of each claim only the prediction that decides: the first that is not met, or else the first?
-) -> Table:
+def ledger(folder='results', short: bool = False) -> Table: # short: of each claim only the first prediction that is not met, or else the first
     "All claims with what was found, and the verdict."
     claims = all_claims(folder)
     if short:

@@ -179,6 +179,7 @@ def _train(solver: Solver, resume: bool, verbose: bool) -> None:
         solver.train()
         if solver.step == solver.total: write_result(solver)
 
+# %% ../nbs/a_runs.ipynb #3480b3f3
 def run(
     config: RunConfig, # what to train
     log_dir='submission_logs', # folder for logs
@@ -216,32 +217,16 @@ _OPTIONS = dict(
     dtype=dict(choices=('float32', 'float64')),
     dataset=dict(choices=('auto', 'cifar10', 'shapes10')))
 
-def _default_text(default) -> str: # such as ' (default: 100 100)'; empty if there is nothing to say
-    "What the help of an option says about its default."
-    if default is None or default is False: return ''
-    shown = ' '.join(map(str, default)) if isinstance(default, tuple) else default
-    return f' (default: {shown})'
-
 def add_options(parser: argparse.ArgumentParser) -> None:
     "Options from the fields of `RunConfig`, with their defaults and comments."
     comments = docments(RunConfig)
     for f in fields(RunConfig):
         kind = _OPTIONS.get(f.name) or (_INTEGER if f.type is int else _NUMBER)
-        help = f'{comments[f.name]}{_default_text(f.default)}'
-        parser.add_argument(f'--{f.name}', default=f.default, help=help, **kind)
+        shown = ' '.join(map(str, f.default)) if isinstance(f.default, tuple) else f.default
+        said = '' if f.default is None or f.default is False else f' (default: {shown})'
+        parser.add_argument(f'--{f.name}', default=f.default, help=f'{comments[f.name]}{said}', **kind)
 
 # %% ../nbs/a_runs.ipynb #18dcc956
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    "The options that are not part of a configuration."
-    add = parser.add_argument_group('where, and how').add_argument
-    add('--data_dir', metavar='DIR', help='where CIFAR-10 is, if not in the usual places')
-    add('--log_dir', metavar='DIR', default='submission_logs', help='folder for logs (default: submission_logs)')
-    add('--checkpoint_dir', metavar='DIR', default='checkpoints',
-        help="folder for checkpoints (default: checkpoints); '' for none")
-    add('--resume', action='store_true',
-        help='go on with the newest run of the same options, perhaps with more epochs')
-    add('--threads', type=int, metavar='N', help='cores to train on (default: 1 for a small network, else all)')
-
 def train_parser() -> argparse.ArgumentParser:
     "The command line of `bnnp_train`."
     parser = argparse.ArgumentParser(
@@ -250,7 +235,14 @@ def train_parser() -> argparse.ArgumentParser:
         epilog='Draw the curves of all logs with: python plot_results.py --log_dir submission_logs')
     parser.add_argument('--use_batchnorm', action='store_true', help='the same as --normalization batchnorm')
     add_options(parser)
-    _add_places(parser)
+    add = parser.add_argument_group('where, and how').add_argument
+    add('--data_dir', metavar='DIR', help='where CIFAR-10 is, if not in the usual places')
+    add('--log_dir', metavar='DIR', default='submission_logs', help='folder for logs (default: submission_logs)')
+    add('--checkpoint_dir', metavar='DIR', default='checkpoints',
+        help="folder for checkpoints (default: checkpoints); '' for none")
+    add('--resume', action='store_true',
+        help='go on with the newest run of the same options, perhaps with more epochs')
+    add('--threads', type=int, metavar='N', help='cores to train on (default: 1 for a small network, else all)')
     return parser
 
 # %% ../nbs/a_runs.ipynb #c1d366b4
@@ -272,9 +264,7 @@ def _expect_consistent(args: argparse.Namespace) -> None:
         if (n := getattr(args, name)) is not None: expect(f'--{name}', n, whole(least))
     if args.resume and not args.checkpoint_dir: raise ValueError('--resume needs a --checkpoint_dir')
 
-def parse_config(
-    argv: list, # words of the command line; None for those of the process
-) -> tuple: # the configuration, and the other options
+def parse_config(argv: list) -> tuple: # the configuration, and the other options
     "Configuration and other options from a command line; leaves with a message and status 2 if they cannot be."
     parser = train_parser()
     args = parser.parse_args(argv)

@@ -5,16 +5,15 @@
 # %% auto #0
 __all__ = ['EXPERIMENTS', 'NO_NUMBERS', 'TABLES', 'PLAIN', 'NOT_RUN', 'NOT_CODE', 'CONFIG_FIELDS', 'NO_POOL', 'IN_FULL', 'Notes',
            'prepared', 'digest', 'trained', 'train_once', 'compact', 'Experiment', 'register', 'combinations',
-           'checksum', 'module_of', 'CodeReader', 'of_named', 'of_class', 'of_function', 'of_object', 'instructions',
-           'of_code', 'imported', 'used', 'code_of', 'Trial', 'trial_of', 'trials', 'identity', 'key_of', 'key',
-           'differences', 'place_of', 'whole_set', 'data_for', 'perform', 'InProcess', 'error_of', 'gather', 'shared',
-           'begin_worker', 'process_pool', 'in_processes', 'log_path', 'epoch_lines', 'record_of', 'write_log',
-           'is_record', 'read_record', 'summary_path', 'read_summary', 'write_summary', 'Result', 'looked_up',
-           'known_results', 'why_missing', 'stored', 'store', 'on_this_data', 'usual_workers', 'made', 'handled',
-           'sweep', 'pick', 'by_label', 'paired_differences', 'Row', 'summary', 'interval_text', 'summary_table',
-           'stacked', 'series', 'draw_mean', 'draw_series', 'draw_dots', 'numeric_factor', 'figure_title',
-           'draw_outcomes', 'epoch_seconds', 'estimate', 'default_summary', 'sweep_parser', 'adjusted', 'duration',
-           'say_times', 'dask_executor', 'sweep_or_say', 'report', 'sweep_command']
+           'checksum', 'module_of', 'CodeReader', 'instructions', 'imported', 'code_of', 'Trial', 'trial_of', 'trials',
+           'identity', 'key_of', 'key', 'differences', 'place_of', 'whole_set', 'data_for', 'perform', 'InProcess',
+           'error_of', 'gather', 'shared', 'begin_worker', 'process_pool', 'in_processes', 'log_path', 'epoch_lines',
+           'record_of', 'write_log', 'is_record', 'read_record', 'summary_path', 'read_summary', 'write_summary',
+           'Result', 'looked_up', 'known_results', 'why_missing', 'stored', 'store', 'on_this_data', 'usual_workers',
+           'made', 'handled', 'sweep', 'pick', 'by_label', 'paired_differences', 'Row', 'summary', 'interval_text',
+           'summary_table', 'stacked', 'series', 'draw_mean', 'draw_series', 'draw_dots', 'numeric_factor',
+           'figure_title', 'draw_outcomes', 'epoch_seconds', 'estimate', 'default_summary', 'sweep_parser', 'adjusted',
+           'duration', 'say_times', 'dask_executor', 'sweep_or_say', 'report', 'sweep_command']
 
 # %% ../nbs/a_sweeps.ipynb #bc46a0ad
 from .runs import NORMS, RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
@@ -34,6 +33,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 
 import numpy as np
+from fastcore.basics import patch
 from threadpoolctl import threadpool_limits
 
 # %% ../nbs/a_sweeps.ipynb #cb94ca38
@@ -126,6 +126,7 @@ def register(*experiments: Experiment) -> None:
     "Make experiments known to the command."
     for e in experiments: EXPERIMENTS[e.name] = e
 
+# %% ../nbs/a_sweeps.ipynb #07d0d2da
 def combinations(experiment: Experiment) -> dict: # by label, what is changed
     "Each named variant with each combination of the factors."
     rows = {}
@@ -174,6 +175,7 @@ class CodeReader:
         return self.of_object(value)
 
 # %% ../nbs/a_sweeps.ipynb #c1794212
+@patch
 def of_named(self: CodeReader, value) -> str: # of a function or class
     "Its name; if it is ours, its code is added."
     module = module_of(value)
@@ -186,16 +188,22 @@ def of_named(self: CodeReader, value) -> str: # of a function or class
         self.texts[module].add(f'{name} {code}')
     return f'{name} {checksum(self.seen[id(value)][1])}' if '<' in name else name
 
+@patch
 def of_class(self: CodeReader, value: type) -> str:
     "Its bases, and what stands in its body."
     body = {k: v for k, v in sorted(vars(value).items()) if k not in NOT_CODE and not k.startswith('__dataclass')}
     return self.of((value.__bases__, body))
 
+
+
+# %% ../nbs/a_sweeps.ipynb #3fddf042
+@patch
 def of_function(self: CodeReader, f: FunctionType) -> str:
     "Its code, what it holds, and the globals that it uses."
     cells = [cell.cell_contents for cell in f.__closure__ or () if cell != type(cell)()]
     return self.of((f.__code__, f.__defaults__, f.__kwdefaults__, cells, sorted(self.used(f.__code__, f.__globals__).items())))
 
+@patch
 def of_object(self: CodeReader, value) -> str:
     "Its type and name, and if its type is ours what it holds."
     kind = self.of_named(type(value))
@@ -203,14 +211,15 @@ def of_object(self: CodeReader, value) -> str:
     self.seen[id(value)] = value, ''
     return f'{kind} {self.of([*value] if isinstance(value, (tuple, list)) else getattr(value, "__dict__", None))}'
 
-for method in of_named, of_class, of_function, of_object: setattr(CodeReader, method.__name__, method)
 
-# %% ../nbs/a_sweeps.ipynb #3fddf042
+
+# %% ../nbs/a_sweeps.ipynb #3ba6f021
 @lru_cache(maxsize=None)
 def instructions(code: CodeType) -> list: # of `dis.Instruction`
     "What Python executes, without the instructions that differ from one call to the next."
     return [i for i in dis.get_instructions(code) if i.opname not in NOT_RUN]
 
+@patch
 def of_code(self: CodeReader, code: CodeType) -> str:
     "Arguments and instructions; functions within it are constants of it."
     steps = [f'{i.opname} {self.of(i.argval)}' for i in instructions(code)]
@@ -222,6 +231,10 @@ def imported(name: str) -> ModuleType: # None if it is not of this package
     try: return import_module(name if name.startswith('bnnp') else f'bnnp.{name}')
     except ImportError: return None
 
+
+
+# %% ../nbs/a_sweeps.ipynb #700b1f77
+@patch
 def used(self: CodeReader, code: CodeType, scope: dict) -> dict: # values by name
     "The globals that a code object uses, and what it takes from modules of ours."
     steps, found = instructions(code), {}
@@ -236,14 +249,10 @@ def used(self: CodeReader, code: CodeType, scope: dict) -> dict: # values by nam
             if isinstance(value, ModuleType) and self.is_ours(value.__name__) and value not in modules: modules.append(value)
     return found
 
-CodeReader.of_code, CodeReader.used = of_code, used
+
 
 # %% ../nbs/a_sweeps.ipynb #89f0867e
-def code_of(
-    measure, # a function
-    config: RunConfig, # of a run
-    extra: dict = {}, # arguments for the measure
-) -> dict: # a digest for each module
+def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest for each module
     "The code that decides what a measure returns."
     reader = CodeReader(module_of(measure).split('.')[0])
     reader.of([*asdict(config).values(), *extra.values()])
@@ -365,13 +374,8 @@ def error_of(future: Future) -> Exception: # None if all went well
     "What went wrong."
     return CancelledError('the executor gave it up') if future.cancelled() else future.exception()
 
-def gather(
-    executor: Executor, # that does the work
-    waiting: deque, # of trials; emptied from the left as they are handed out
-    most: int, # handed out at one time
-    expected: str, # checksum of the data set
-): # yields (trial, its finished future)
-    "Have runs made, and yield them as they are done; stops early if the executor breaks."
+def gather(executor: Executor, waiting: deque, most: int, expected: str): # yields (trial, its finished future)
+    "Have runs made, at most so many at a time; trials leave `waiting` as they are handed out, and stay if the executor breaks."
     running, broken = {}, False
     while running or waiting and not broken:
         while waiting and len(running) < most and not broken:
@@ -412,11 +416,7 @@ def process_pool(workers: int, share: tuple): # share is from `shared`
             raise
 
 # %% ../nbs/a_sweeps.ipynb #8131c836
-def in_processes(
-    waiting: deque, # of trials, of one experiment
-    workers: int, # processes
-    expected: str, # checksum of the data set
-): # yields (trial, its finished future)
+def in_processes(waiting: deque, workers: int, expected: str): # yields (trial, its finished future)
     "Have runs made by worker processes, some of which may die."
     breaks, done, tries = 0, 0, Counter()
     with shared(place_of(waiting[0].config)) as share:
@@ -564,11 +564,10 @@ def store(
         write_summary(path, experiment, list(records.values()))
     return path
 
-def on_this_data(
-    experiment: Experiment, # any
-    dataset: str = None, # instead of the experiment's own
-    data_dir=None, # where CIFAR-10 is, if not in the usual places
-) -> Experiment: # whose data set has a definite name
+
+
+# %% ../nbs/a_sweeps.ipynb #ba4e1757
+def on_this_data(experiment: Experiment, dataset: str = None, data_dir=None) -> Experiment: # whose data set has a definite name
     "An experiment on another data set, or on what 'auto' turns out to be."
     name = dataset or experiment.base.dataset
     if name == 'auto': name = load_data('auto', data_dir=data_dir)['name']
@@ -683,11 +682,8 @@ def summary(
         rows.append(Row(label, name, len(values), *map(float, (*mean_interval(list(values.values())), *d))))
     return rows
 
-def interval_text(
-    mean: float, # centre
-    half: float, # half width; NaN for none
-    signed: bool = False, # show a plus?
-) -> str: # such as '0.324 ± 0.006'; '' for no mean
+# %% ../nbs/a_sweeps.ipynb #8593dec4
+def interval_text(mean: float, half: float, signed: bool = False) -> str: # such as '0.324 ± 0.006'; '' for no mean
     "A mean with its interval."
     if math.isnan(mean): return '' if signed else '-'
     form = '.3f' if abs(mean) < 1000 else '.3g'
@@ -703,8 +699,8 @@ def summary_table(
     heading = ['variant', 'seeds'] + [name for c in columns for name in (c[0].outcome, 'difference')]
     rows = []
     for cells in zip(*columns):
-        texts = [(interval_text(c.mean, c.half), interval_text(c.difference, c.difference_half, True)) for c in cells]
-        rows.append([cells[0].label, str(cells[0].n), *(t for pair in texts for t in pair)])
+        pairs = [(interval_text(c.mean, c.half), interval_text(c.difference, c.difference_half, True)) for c in cells]
+        rows.append([cells[0].label, cells[0].n, *sum(pairs, ())])
     return Table([heading, *rows])
 
 # %% ../nbs/a_sweeps.ipynb #53f8161b
@@ -773,10 +769,8 @@ def figure_title(experiment: Experiment, results: list) -> str:
     data = {'cifar10': 'CIFAR-10'}.get(experiment.base.dataset, f'{experiment.base.dataset}, a stand-in for CIFAR-10')
     return f'{experiment.question}\n{data}, {seeds}'
 
-def draw_outcomes(
-    experiment: Experiment, # to be drawn
-    results: list, # of `Result`
-): # a Matplotlib figure
+# %% ../nbs/a_sweeps.ipynb #26d053aa
+def draw_outcomes(experiment: Experiment, results: list): # a Matplotlib figure
     "Mean and 95% interval of each outcome of an experiment."
     from matplotlib.figure import Figure
     factor, n = numeric_factor(experiment), len(experiment.outcomes)
@@ -801,13 +795,8 @@ def epoch_seconds(trial: Trial) -> float:
     trial.measure(replace(trial.config, epochs=1, split=None), data_for(replace(trial.config, split=None)), **trial.extra)
     return time.perf_counter() - start
 
-def estimate(
-    experiment: Experiment, # whose runs
-    log_dir=None, # folder for logs, None for none
-    summary=None, # folder of summaries, None for none
-    data_dir=None, # where CIFAR-10 is, if not in the usual places
-) -> tuple: # runs that are there, runs that are missing, seconds of work that these are for one worker
-    "How much there is to do."
+def estimate(experiment: Experiment, log_dir=None, summary=None, data_dir=None) -> tuple: # runs there, runs missing, seconds of work
+    "How much there is to do, for one worker."
     found = looked_up(experiment, log_dir, summary)
     missing, seconds = [t for t, same, _ in found if not same], {t.label: old['took'] for t, _, old in found if old}
     new = {t.label: t for t in missing if t.label not in seconds}
