@@ -1,5 +1,5 @@
 """A stored result is never taken for one of other code, another default or another function; and two writers lose nothing."""
-import importlib.util, sys
+import importlib.util, os, subprocess, sys
 import multiprocessing as mp
 from dataclasses import field, make_dataclass, replace
 
@@ -152,3 +152,10 @@ def test_two_that_store_at_once_lose_nothing(tmp_path):
     assert [w.exitcode for w in writers] == [0, 0]
     assert sorted(r['seed'] for r in read_summary(tmp_path/'together_shapes10.jsonl')) == [*range(20), *range(100, 120)]
     assert not [*tmp_path.glob('*.lock')]
+
+
+def test_keys_are_the_same_in_every_process():
+    code = 'from bnnp.sweeps import EXPERIMENTS, key, trials; print([key(t) for t in trials(EXPERIMENTS["smoke"])])'
+    said = {subprocess.run([sys.executable, '-c', code], env=os.environ | {'PYTHONHASHSEED': seed}, capture_output=True, text=True, check=True).stdout
+            for seed in ('0', '1')}
+    assert said == {f'{[key(t) for t in trials(sweeps.EXPERIMENTS["smoke"])]}\n'}
