@@ -19,10 +19,10 @@ __all__ = ['EXPERIMENTS', 'NO_NUMBERS', 'TABLES', 'PLAIN', 'NOT_RUN', 'NOT_CODE'
 from .runs import NORMS, RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
 
 # %% ../nbs/a_sweeps.ipynb #2b44742a
-import argparse, dis, hashlib, inspect, json, math, os, shutil, signal, sys, tempfile, threading, time
+import argparse, dis, hashlib, inspect, json, logging, math, os, shutil, signal, sys, tempfile, threading, time
 import multiprocessing as mp
 from collections import Counter, defaultdict, deque
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache, partial
@@ -372,7 +372,8 @@ class InProcess(Executor):
 # %% ../nbs/a_sweeps.ipynb #80d8010f
 def error_of(future: Future) -> Exception: # None if all went well
     "What went wrong."
-    return CancelledError('the executor gave it up') if future.cancelled() else future.exception()
+    gone = OSError('the executor gave its runs up; is its scheduler still there? What is done is kept')
+    return gone if future.cancelled() else future.exception()
 
 def gather(executor: Executor, waiting: deque, most: int, expected: str): # yields (trial, its finished future)
     "Have runs made, at most so many at a time; trials leave `waiting` as they are handed out, and stay if the executor breaks."
@@ -590,7 +591,7 @@ def made(waiting: deque, executor, workers: int, data_dir): # iterator over (tri
 def handled(path: Path, trial: Trial, future: Future) -> Result: # path of the log to write; None for none
     "Write the log of a finished run, or say why there is none; Ctrl-C in a worker counts as ours."
     error = error_of(future)
-    if isinstance(error, KeyboardInterrupt): raise error
+    if isinstance(error, KeyboardInterrupt) or future.cancelled(): raise error
     if error is None:
         outcome = future.result()
         if path: write_log(path, trial, outcome)
@@ -868,6 +869,7 @@ def dask_executor(address: str): # of a scheduler, such as tcp://host:8786
     "Within the block, an executor whose runs are made by the workers of a Dask scheduler."
     try: from distributed import Client
     except ImportError: raise ValueError("--scheduler needs Dask: pip install 'bnnp[dask]'") from None
+    for part in 'client', 'utils': logging.getLogger(f'distributed.{part}').disabled = True         # what goes wrong is said in a line
     with Client(address, timeout='10s') as client:
         executor = client.get_executor()
         try: yield executor

@@ -211,6 +211,19 @@ def test_the_command_with_a_scheduler_is_stopped(tmp_path):
         assert all(w.poll() is None for w in workers)                      # they are not ours to end
 
 
+@posix
+def test_a_scheduler_that_goes_away_is_a_line(tmp_path):
+    pytest.importorskip('distributed')
+    with cluster(tmp_path) as (address, workers):
+        words = command(tmp_path/'logs', '--scheduler', address, seeds=60)
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        until(lambda: len(logs_in(tmp_path/'logs')) > 5)
+        subprocess.run([sys.executable, '-c', f'from distributed import Client; Client({address!r}, timeout="9s").shutdown()'], timeout=60)
+        _, complaints = process.communicate(timeout=300)
+    assert process.returncode == 1 and complaints.splitlines()[-1].startswith('error: the executor gave its runs up'), complaints
+    assert 'Traceback' not in complaints and all(map(read_record, logs_in(tmp_path/'logs')))
+
+
 def test_no_scheduler_is_a_line(tmp_path):
     pytest.importorskip('distributed')
     words = command(tmp_path, '--scheduler', 'tcp://127.0.0.1:1', seeds=1)
