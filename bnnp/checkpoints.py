@@ -7,7 +7,7 @@ __all__ = ['CheckpointError', 'pack', 'unpack', 'save_checkpoint', 'OtherRun', '
            'checkpoints', 'newest_checkpoint', 'expect_form', 'digest', 'describe']
 
 # %% ../nbs/a_checkpoints.ipynb #e581dff2
-import functools, hashlib, json, math, os, types, warnings, zipfile
+import functools, hashlib, json, math, os, types, warnings, zipfile, zlib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -130,15 +130,16 @@ def expect_form(
     name: str, # of the value, for the message
     value, # from a file
     like, # a value of the right form
+    finite: bool = True, # must its numbers be finite?
 ) -> None:
     "Raise a `ValueError` where a value has not the form of another, or is not finite."
     if isinstance(like, dict):
         if not isinstance(value, dict) or value.keys() != like.keys(): raise ValueError(f'{name} has other parts')
-        for k, v in like.items(): expect_form(f'{name}/{k}', value[k], v)
+        for k, v in like.items(): expect_form(f'{name}/{k}', value[k], v, finite)
     elif isinstance(like, np.ndarray):
         fits = isinstance(value, np.ndarray) and (value.shape, value.dtype) == (like.shape, like.dtype)
         if not fits: raise ValueError(f'{name} is {value!r:.50}, not {like.dtype} of shape {like.shape}')
-        if value.dtype.kind == 'f' and not np.isfinite(value).all(): raise ValueError(f'{name} is not finite')
+        if finite and value.dtype.kind == 'f' and not np.isfinite(value).all(): raise ValueError(f'{name} is not finite')
     elif not (is_number(value) and is_number(like) or type(value) is type(like)): raise ValueError(f'{name} is {value!r:.50}')
 
 # %% ../nbs/a_checkpoints.ipynb #750dd146
@@ -162,7 +163,7 @@ def describe(
     if id(value) in seen: return '…'
     inner = functools.partial(describe, seen=(*seen, id(value)))
     if isinstance(value, np.generic): return value.item()
-    if isinstance(value, np.ndarray): return f'{value.dtype}{value.shape} {digest(value.tolist())}'
+    if isinstance(value, np.ndarray): return f'{value.dtype} {value.shape} {zlib.crc32(np.ascontiguousarray(value)):08x}'
     if isinstance(value, dict): return {str(k): inner(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)): return [inner(v) for v in value]
     if isinstance(value, types.MethodType): return [inner(value.__self__), value.__name__]

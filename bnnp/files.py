@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['try_lock', 'is_at', 'locked', 'sync', 'sync_folder', 'as_path', 'naming', 'append', 'whole_file', 'write_whole',
-           'is_leftover', 'remove_leftovers', 'catch_signals']
+           'remove_leftovers', 'catch_signals']
 
 # %% ../nbs/a_files.ipynb #8afd4467
-import os, secrets, signal, sys, threading, time
+import errno, os, secrets, signal, sys, threading, time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,11 +33,8 @@ def try_lock(file # open; the lock ends when it is closed
     return True
 
 # %% ../nbs/a_files.ipynb #342ef408
-def is_at(
-    file, # open
-    path, # that it was opened under
-) -> bool:
-    "Does the path still name this file? Not if it was deleted or replaced."
+def is_at(file, path) -> bool:
+    "Does the path still name this open file? Not if it was deleted or replaced."
     try: return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except OSError: return False
 
@@ -51,7 +48,7 @@ def locked(
     while True:
         with open(path, 'ab') as file:
             while not try_lock(file):
-                if not wait: raise BlockingIOError(11, 'another process holds the lock', str(path))
+                if not wait: raise BlockingIOError(errno.EAGAIN, 'another process holds the lock', str(path))
                 if notice: print(notice, file=sys.stderr)
                 notice = None
                 time.sleep(.1)
@@ -110,16 +107,31 @@ def append(
             raise
 
 # %% ../nbs/a_files.ipynb #fb991977
-def _temporary(path: Path # of the file to be
-              ): # open and locked
+def _temporary(path: Path): # an open file
     "A new file beside the one to be, which `remove_leftovers` leaves alone as long as it is open."
     while True:
         f = open(path.with_name(f'{path.name}.bnnp_{secrets.token_hex(6)}.tmp'), 'xb')
         if try_lock(f) and is_at(f, f.name): return f
         f.close()                                              # taken for a leftover before it was locked
 
+# %% ../nbs/a_files.ipynb #282d5b3c
+def _put(temporary, path, new: bool) -> None:
+    "Give a file its name. A new name is taken by a second link; where no file can have two, by an empty file."
+    if new:
+        try:
+            os.link(temporary, path)
+            return os.unlink(temporary)
+        except OSError as e:
+            if e.errno not in (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EMLINK): raise
+        open(path, 'xb').close()
+    os.replace(temporary, path)
+
+# %% ../nbs/a_files.ipynb #3a1e8fdd
 @contextmanager
-def whole_file(path): # of the file to be; its folder is made if it is missing
+def whole_file(
+    path, # of the file to be; its folder is made if it is missing
+    new: bool = False, # a `FileExistsError` if the name is taken? Else what was there is replaced
+):
     "A file to write to, which stands at `path` when the block ends well, and else never does."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,14 +141,14 @@ def whole_file(path): # of the file to be; its folder is made if it is missing
             f.flush()
             sync(f)
             if os.name == 'nt': f.close()                      # Windows renames no open file
-            os.replace(f.name, path)
+            _put(f.name, path, new)
         except BaseException:
             with suppress(OSError): f.close()                  # what is in its buffer may not fit on the disk
             Path(f.name).unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
 
-# %% ../nbs/a_files.ipynb #05d6294b
+# %% ../nbs/a_files.ipynb #13c8bc06
 def write_whole(
     path, # of the file
     content: bytes, # all of it
@@ -146,16 +158,12 @@ def write_whole(
     with whole_file(path) as f: f.write(content)
 
 # %% ../nbs/a_files.ipynb #b7fedbd9
-def is_leftover(path # of a temporary file
-               ) -> bool:
-    "Is there nobody who writes it any more? Also False if locks do not work here."
-    with open(path, 'r+b') as first, open(path, 'r+b') as second: return try_lock(first) and not try_lock(second)
-
 def remove_leftovers(folder) -> None:
     "Remove the temporary files that killed processes left in a folder."
     for path in Path(folder).glob('*.bnnp_*.tmp'):
         with suppress(OSError):                                # another process was faster, or it is not ours to remove
-            if path.is_file() and is_leftover(path): path.unlink()
+            with open(path, 'r+b') as first, open(path, 'r+b') as second: dead = try_lock(first) and not try_lock(second)
+            if dead: path.unlink()
 
 # %% ../nbs/a_files.ipynb #d16fdc85
 @contextmanager

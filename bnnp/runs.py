@@ -19,12 +19,13 @@ from fastcore.docments import docments
 
 # %% ../nbs/a_runs.ipynb #3956fbed
 import bnnp, bnnp.layers
+from .checkpoints import checkpoints
 from .data import Augment, DataError, get_data
+from .logs import LogError, RunLog, RunRecord, is_log, numbered, read_log, say, start_log
 from .network import FullyConnectedNet
 from .optim import RULES, SCHEDULES
 from .options import expect, one_of, whole
-from .solver import (CheckpointError, LogError, RunLog, RunRecord, Solver,
-                         checkpoints, is_log, numbered, read_log, say, start_log)
+from .solver import Solver
 
 # %% ../nbs/a_runs.ipynb #82b8ff5b
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ def train_parser() -> argparse.ArgumentParser:
         help="folder for checkpoints (default: checkpoints); '' for none")
     add('--resume', action='store_true',
         help='go on with the newest run of the same options, perhaps with more epochs')
-    add('--threads', type=int, metavar='N', help='cores to train on (default: 1 for a small network, else all)')
+    add('--threads', type=int, metavar='N', help='threads of BLAS (default: as many as it has)')
     return parser
 
 # %% ../nbs/a_runs.ipynb #c1d366b4

@@ -39,10 +39,11 @@ from threadpoolctl import threadpool_limits
 # %% ../nbs/a_sweeps.ipynb #cb94ca38
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import catch_signals, locked, write_whole
+from .logs import finite, say, tqdm
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole
 from .plots import clean, in_words, number
-from .solver import Solver, finite, say, tqdm
+from .solver import Solver
 from .statistics import mean_interval, paired
 from .style import GREY, Table, add_legend, looks, save_figure, style
 

@@ -10,7 +10,8 @@ if not hasattr(os, 'fork'): pytest.skip('needs fork', allow_module_level=True)
 from bnnp import data as bnnp_data, solver
 from bnnp.data import DataError
 from bnnp.runs import run, train_command
-from bnnp.solver import RunLog, checkpoints, load_checkpoint, read_log
+from bnnp.checkpoints import checkpoints
+from bnnp.logs import RunLog, read_log
 from killing import fail, forked, record
 from test_data import FAKE, FILES, GOOD, META, assert_right
 from test_kill import CONFIG, DATA, NAME, finish, lines, load, names, outcome, site, still_readable, train, uninterrupted, worth

@@ -2,7 +2,8 @@
 import os, shutil, tempfile
 
 from bnnp.plots import find_logs, natural
-from bnnp.solver import checkpoints, remove_leftovers
+from bnnp.checkpoints import checkpoints
+from bnnp.files import remove_leftovers
 from .fence import FOLDER
 
 PLACE = FOLDER/'names'

@@ -4,7 +4,8 @@ import json, warnings
 import numpy as np
 
 from bnnp.network import FullyConnectedNet
-from bnnp.solver import CheckpointError, Solver, load_checkpoint, save_checkpoint
+from bnnp.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from bnnp.solver import Solver
 from .fence import FOLDER
 
 NAME = FOLDER/'resume'/'r'
@@ -18,32 +19,40 @@ def solver(rule='adam'):
 
 
 def saved(rule, steps):
-    "What a checkpoint of the run holds, as JSON."
+    "What a checkpoint of the run holds, as JSON, with dtype and shape in place of each array."
     s = solver(rule)
     s.end_epoch()
     for _ in range(steps): s.train_step()
-    arrays = {k: [a.dtype.str, list(a.shape)] for k, a in s._arrays().items()}
-    meta = load_checkpoint(f'{NAME}_step_0.npz')[1]
-    meta |= dict(step=steps, optim={part: {k: v for k, v in c.items() if not isinstance(v, np.ndarray)} for part, c in s.optim_configs.items()})
+    state = load_checkpoint(f'{NAME}_step_0.npz') | s.state()
     for path in NAME.parent.glob('*'): path.unlink()
-    return json.dumps(dict(rule=rule, meta=meta, arrays=arrays)).encode()
+    return json.dumps(dict(rule=rule, state=told(state))).encode()
+
+
+def told(state):
+    if isinstance(state, dict): return {k: told(v) for k, v in state.items()}
+    return [state.dtype.str, list(state.shape)] if isinstance(state, np.ndarray) else state
+
+
+def built(value):
+    "The state that the JSON tells of."
+    if isinstance(value, dict): return {k: built(v) for k, v in value.items()}
+    if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)): return value
+    return np.full([abs(int(n)) % 9 for n in value[1]][:3], 1, value[0])
 
 
 SEEDS = [saved('adam', 0), saved('adam', 1), saved('sgd_momentum', 1)]
-WORDS = ['meta', 'arrays', 'step', 'seconds', 'best_val_acc', 'best_epoch', 'optim', 'settings', 'all', 'learning_rate', 'beta1', 't',
-         '<f8', '<f4', '<c16', '<U3', '|b1', '<i8', 'model/W1', 'history/loss']
+WORDS = ['state', 'format', 'threads', 'model', 'best', 'step', 'seconds', 'best_val_acc', 'best_epoch', 'optim', 'settings', 'all', 'learning_rate', 'beta1', 't',
+         '<f8', '<f4', '<c16', '<U3', '|b1', '<i8', 'W1', 'loss_history']
 TOKENS = [*(b'"%s"' % w.encode() for w in WORDS), b': ', b', ', b'{"a": 1}', b'[3, 2]', b'[-1]', b'1e300', b'-1e300', b'0.5', b'2']
 
 
 def target(data: bytes):
     try:
-        told = json.loads(data)
-        rule = 'sgd_momentum' if told.get('rule') == 'sgd_momentum' else 'adam'
-        arrays = {str(k): np.full([abs(int(n)) % 9 for n in shape][:3], 1, kind) for k, (kind, shape) in told['arrays'].items()}
-        meta = told['meta']
-        if any(a.dtype.hasobject for a in arrays.values()): return
+        told_of = json.loads(data)
+        rule = 'sgd_momentum' if told_of.get('rule') == 'sgd_momentum' else 'adam'
+        state = built(told_of['state'])
         for path in NAME.parent.glob('*'): path.unlink()
-        save_checkpoint(f'{NAME}_step_1.npz', arrays, meta)
+        save_checkpoint(f'{NAME}_step_1.npz', state)
     except Exception: return                             # not a checkpoint to begin with
     s = solver(rule)
     try:

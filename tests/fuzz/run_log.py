@@ -3,7 +3,7 @@ import json, math, shutil
 
 from bnnp import plots
 from bnnp.runs import is_unfinished
-from bnnp.solver import LogError, is_log, log_line, read_log
+from bnnp.logs import LogError, is_log, log_line, read_log
 from .fence import FOLDER
 
 PLACE, NEXT = FOLDER/'logs', b'\n=====\n'
@@ -12,7 +12,7 @@ CONFIG = dict(hidden_dims=[100, 100], normalization='batchnorm', dropout=0.5, lr
 
 def log(**header):
     "A log of a finished run."
-    lines = [log_line('header', format=1, name='a', config=CONFIG, seed=1, dataset=dict(name='shapes10', num_train=5), **header),
+    lines = [log_line('header', name='a', config=CONFIG, seed=1, dataset=dict(name='shapes10', num_train=5), **header),
              *(log_line('train', step=s, epoch=s / 4, loss=2.3 - s / 9) for s in range(1, 5)),
              *(log_line('epoch', epoch=e, step=4 * e, loss=e and 2. - e, train_acc=.1 * e, val_acc=.1, seconds=1.) for e in (0, 1)),
              log_line('resume', step=4), log_line('stopped', step=4, why='the loss is nan'),
@@ -23,7 +23,7 @@ def log(**header):
 SEEDS = [log(), log(extra=dict(test=True)) + NEXT + log(label='b').replace(b'"seed": 1', b'"seed": 2') + NEXT + log()[:-150], b'',
          b'{"kind": "header"', b'[]', log_line('header', config=[], dataset=3, seed=None) + log_line('epoch', step=1, epoch=0, val_acc=1)]
 WORDS = ['kind', 'header', 'train', 'epoch', 'resume', 'stopped', 'result', 'step', 'loss', 'val_acc', 'config', 'seed', 'dataset',
-         'name', 'split', 'hidden_dims', 'why', 'extra']
+         'name', 'format', 'split', 'hidden_dims', 'why', 'extra']
 TOKENS = [*(b'"%s"' % w.encode() for w in WORDS), b': ', b', ', b'[' * 900, b'{"a":' * 900, b']' * 900, b'\n', NEXT, b'$', b'{}',
           b'-Infinity', b'1e308', b'9' * 4500, b'\\u001b', b'\\u2028', b'\xe2\x80\xa8']
 
