@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from bnnp.data import epoch_batches, get_data, load_data, load_shapes10, resplit
-from bnnp.experiments import Experiment, digest, sweep, train_once
 from bnnp.layers import dropout_mask
 from bnnp.network import FullyConnectedNet
 from bnnp.runs import RunConfig, build
+from bnnp.sweeps import Experiment, digest, sweep, train_once
 
 CONFIG = dict(hidden_dims=(32, 32), normalization='batchnorm', dropout=.3, num_train=500, epochs=2, batch_size=50, reg=1e-3,
               seed=7, flip=True, shift=2, dataset='shapes10')
 SCRIPT = """
 import json, sys
 from bnnp.data import get_data
-from bnnp.experiments import train_once
 from bnnp.runs import RunConfig
+from bnnp.sweeps import train_once
 config = RunConfig(**json.loads(sys.argv[1]))
 result = train_once(config, get_data(config.dataset, config.num_train))
 print(json.dumps([result['weights'], result['loss']]))

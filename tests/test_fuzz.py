@@ -128,8 +128,8 @@ def test_what_once_got_through(name):
 
 
 def test_a_summary_may_hold_any_character(tmp_path):
-    from bnnp.experiments import Result, read_summary, store, trials
+    from bnnp.sweeps import Result, read_summary, store, trials
     trial = trials(results.E)[0]
     path = store(results.E, [Result(trial, dict(results.VALUE, said='a\x85b\u2028c'), 1.)], tmp_path)
-    (line,) = read_summary(path).values()
+    (line,) = read_summary(path)
     assert line['value']['said'] == 'a\x85b\u2028c'
