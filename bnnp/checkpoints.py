@@ -29,6 +29,7 @@ def pack(
 ): # the rest, as JSON can hold it
     "Take a state apart; a `TypeError` names what a checkpoint cannot hold."
     if isinstance(value, (np.ndarray, np.generic)) and not value.dtype.hasobject:
+        while path in arrays: path += "'"                      # names may hold slashes of their own
         arrays[path] = np.asarray(value)
         return {'array' if isinstance(value, np.ndarray) else 'scalar': path}
     if isinstance(value, dict): return {'dict': {k: pack(v, arrays, f'{path}/{k}') for k, v in value.items()}}

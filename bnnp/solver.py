@@ -219,7 +219,8 @@ def update(self: Solver, grads: dict) -> None:
     rate = self.learning_rate
     if self.weight_decay: decay_weights(self.model.params, rate, self.weight_decay)
     for part, (w, dw) in self._parts(grads).items():
-        config = self.optim_configs.setdefault(part, copy.deepcopy(self.optim_config))
+        if part not in self.optim_configs: self.optim_configs[part] = copy.deepcopy(self.optim_config)
+        config = self.optim_configs[part]
         if rate is not None: config['learning_rate'] = rate
         if self.in_place: self.optim_configs[part] = self.rule(w, dw, config, out=w)[1]
         else: w[...], self.optim_configs[part] = self.rule(w, dw, config)
