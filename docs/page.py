@@ -122,14 +122,13 @@ def tidy(body):
 
 
 def inline_drawings(body, page):
-    "SVG pictures become part of the page, so that what was grey takes the theme's ink and text the page's typeface."
+    "SVG figures become part of the page, so that text takes the page's typeface."
     for img in body.cssselect('img[src$=".svg"]'):
         name = img.get('src')
         if name not in page.files: continue
         svg = re.sub(r'<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>', '', page.files.pop(name).decode(), flags=re.S)
         unique = Path(name).stem + '-'                                          # for ids, which Matplotlib repeats from figure to figure
         svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf'\g<1>{unique}', svg).replace('xlink:href', 'href')
-        if 'fill: #ffffff' not in svg: svg = svg.replace('#808080', 'currentColor')   # a drawing on its own ground keeps its colours
         drawing = fragment_fromstring(svg.strip())
         points = float(drawing.get('width').removesuffix('pt'))
         for key in 'width', 'height', 'version', 'xmlns', 'xmlns:xlink': drawing.attrib.pop(key, None)

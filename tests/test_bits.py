@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnnp.data import epoch_batches, get_data, load_data, load_shapes10, redeal
-from bnnp.experiments import Experiment, digest, sweep, train_once
+from bnnp.data import epoch_batches, get_data, load_data, load_shapes10, resplit
 from bnnp.layers import dropout_mask
 from bnnp.network import FullyConnectedNet
 from bnnp.runs import RunConfig, build
+from bnnp.sweeps import Experiment, digest, sweep, train_once
 
 CONFIG = dict(hidden_dims=(32, 32), normalization='batchnorm', dropout=.3, num_train=500, epochs=2, batch_size=50, reg=1e-3,
               seed=7, flip=True, shift=2, dataset='shapes10')
 SCRIPT = """
 import json, sys
 from bnnp.data import get_data
-from bnnp.experiments import train_once
 from bnnp.runs import RunConfig
+from bnnp.sweeps import train_once
 config = RunConfig(**json.loads(sys.argv[1]))
 result = train_once(config, get_data(config.dataset, config.num_train))
 print(json.dumps([result['weights'], result['loss']]))
@@ -105,11 +105,11 @@ def test_the_order_of_batches_is_pinned():
 
 
 def test_splits_are_pinned():
-    chosen = redeal(load_data('shapes10', 500, num_val=100, num_test=1), 7, 300, 100)['y_train']
+    chosen = resplit(load_data('shapes10', 500, num_val=100, num_test=1), 7, 300, 100)['y_train']
     assert sha(chosen) == 'c968b9a24f771ae6'
 
 
-def test_drawn_pictures_are_pinned():
+def test_drawn_images_are_pinned():
     """All draws are uniform. Sine, cosine and a root are within a unit in the last place everywhere; a pixel could change only if
     its centre lay that close to an edge, or its value to a whole number. So a platform could differ in a pixel, and none has."""
     assert sha(*load_shapes10(500)) == '7eee813e917ae3d4'

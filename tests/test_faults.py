@@ -7,13 +7,13 @@ import pytest
 
 if not hasattr(os, 'fork'): pytest.skip('needs fork', allow_module_level=True)
 
-from bnnp import data as bnnp_data, solver
-from bnnp.data import DataError
+from bnnp import solver
+from bnnp.datasets import DataError, load_images
 from bnnp.runs import run, train_command
 from bnnp.checkpoints import checkpoints
 from bnnp.logs import RunLog, read_log
 from killing import fail, forked, record
-from test_data import FAKE, FILES, GOOD, META, assert_right
+from test_data import ARCHIVE, FAKE, FILES, GOOD, assert_right
 from test_kill import CONFIG, DATA, NAME, finish, lines, load, names, outcome, site, still_readable, train, uninterrupted, worth
 
 OPTIONS = '--dataset shapes10 --num_train 120 --hidden_dims 12 12 --epochs 3 --batch_size 30 --threads 1'.split()
@@ -73,8 +73,7 @@ def test_every_change_of_a_download_can_fail(tmp_path, site):
         assert said == 'done' or named(said, folder), said
         failures += said != 'done'
         forked(load(site, folder))
-        data = [f'data/{FAKE.folder}/{name}' for name in sorted([*FILES, *META])]
-        assert [n for n in names(folder) if n != 'cache/bnnp/verified.json'] == data
+        assert names(folder) == [f'data/{FAKE.folder}/{name}' for name in sorted(FILES)]
     assert failures >= 20
     print(f'{failures} failures')
 
@@ -177,14 +176,14 @@ def test_a_log_we_may_not_write_to(open_folder, uninterrupted):
 
 
 def test_data_we_may_only_read(open_folder):
-    "Data in a read-only folder, and no cache to remember that they were checked."
+    "Data in a read-only folder, and no cache."
     folder = open_folder/FAKE.folder
     folder.mkdir()
     for name, content in FILES.items(): (folder/name).write_bytes(content)
-    (open_folder/f'{FAKE.archive}.lock').touch()                 # left by somebody's download
+    (open_folder/f'{FAKE.folder}.lock').touch()                  # left by somebody's download
     def job():
         os.environ.update(HOME='/nonexistent', XDG_CACHE_HOME='/nonexistent')
-        assert_right(bnnp_data.load_cifar10(open_folder, download=False, manifests=(FAKE,)))
+        assert_right(load_images((FAKE,), open_folder, download=False))
     folder.chmod(0o555)
     open_folder.chmod(0o555)
     assert forked(as_nobody(attempt(job)))[1] == 'done'
@@ -192,10 +191,10 @@ def test_data_we_may_only_read(open_folder):
 
 
 def test_data_we_may_not_read(open_folder):
-    (open_folder/FAKE.archive).write_bytes(GOOD)
-    (open_folder/FAKE.archive).chmod(0o000)
-    said = forked(as_nobody(attempt(lambda: bnnp_data.load_cifar10(open_folder, manifests=(FAKE,)) and None)))[1]
-    assert said.startswith('DataError') and 'Permission denied' in said and FAKE.archive in said
+    (open_folder/ARCHIVE).write_bytes(GOOD)
+    (open_folder/ARCHIVE).chmod(0o000)
+    said = forked(as_nobody(attempt(lambda: load_images((FAKE,), open_folder) and None)))[1]
+    assert said.startswith('DataError') and 'Permission denied' in said and ARCHIVE in said
 
 
 # folders that vanish
@@ -262,13 +261,13 @@ def test_a_data_file_whose_time_was_set_back_is_checked_again(tmp_path, monkeypa
     folder = tmp_path/FAKE.folder
     folder.mkdir()
     for name, content in FILES.items(): (folder/name).write_bytes(content)
-    read = lambda: bnnp_data.load_cifar10(tmp_path, download=False, manifests=(FAKE,))
+    read = lambda: load_images((FAKE,), tmp_path, download=False)
     assert_right(read())
     batch = folder/'test_batch'
     then = batch.stat().st_mtime_ns
     batch.write_bytes(FILES['test_batch'][:-10] + b'\xff' + FILES['test_batch'][-9:])
     os.utime(batch, ns=(then, then))
-    with pytest.raises(DataError, match='has the MD5'): read()
+    with pytest.raises(DataError, match='has the SHA-256'): read()
 
 
 # memory, and nobody to talk to

@@ -73,14 +73,14 @@ def test_gradients_for_any_layout(N, channels, H, W, seed, layout):
 def test_a_tuple_of_axes_is_one_long_axis(axes, seed):
     x, _, _, dxhat = draw((3, 4, 2, 3), seed)
     z = normalize(x, axes, 1e-5)
-    dx = normalize_backward(dxhat, z.xhat, z.inv_std, axes)
+    dx = normalize_backward(dxhat, z, axes)
     last = tuple(np.atleast_1d(axes) % 4)
     others = [a for a in range(4) if a not in last]
     size = math.prod(x.shape[a] for a in last)
     flat = lambda a: a.transpose(*others, *last).reshape(-1, size)
     long = normalize(flat(x), 1, 1e-5)
     assert np.allclose(flat(z.xhat), long.xhat, rtol=0, atol=1e-12)
-    expected = normalize_backward(flat(dxhat), long.xhat, long.inv_std, 1)
+    expected = normalize_backward(flat(dxhat), long, 1)
     assert np.allclose(flat(dx), expected, rtol=0, atol=1e-12 * (1 + abs(long.inv_std).max()))
 
 
@@ -118,8 +118,9 @@ def test_in_test_mode_the_gradient_is_diagonal(backward, N, D, seed, dtype):
 @given(st.integers(3, 12), st.integers(0, 10**6), st.floats(-3, 3), st.floats(-3, 3), st.sampled_from([0, 1e-5, .5]))
 def test_the_jacobian_loses_two_directions(N, seed, scale, offset, eps):
     x = 10**scale * (np.random.default_rng(seed).normal(size=N) + offset)
-    _, var, inv_std, _, xhat = normalize(x, 0, eps)
-    J = normalize_backward(np.eye(N), xhat[:, None], inv_std, 0)
+    z = normalize(x[:, None], 0, eps)
+    var, inv_std = z.var[0], z.inv_std[0]
+    J = normalize_backward(np.eye(N), z, 0)
     assert np.allclose(J, J.T, rtol=0, atol=1e-12 * inv_std)
     values = np.linalg.svd(J / inv_std, compute_uv=False)
     assert np.allclose(values, [1] * (N - 2) + [eps / (var[0] + eps), 0], rtol=0, atol=1e-9)
@@ -146,14 +147,14 @@ def test_lists_and_whole_numbers_are_taken():
     assert spatial_groupnorm_backward(np.ones((1, 2, 1, 2)), cache)[2].tolist() == [2, 2]
 
 
-def test_spatial_batchnorm_in_test_mode_changes_no_state_and_sees_no_other_picture():
+def test_spatial_batchnorm_in_test_mode_changes_no_state_and_sees_no_other_image():
     x, gamma, beta, _ = draw((5, 4, 2, 3), 0)
     p = {'mode': 'train'}
     spatial_batchnorm_forward(x, gamma, beta, p)
     p['mode'] = 'test'
     before = {k: np.copy(v) for k, v in p.items()}
     out, _ = spatial_batchnorm_forward(x, gamma, beta, p)
-    alone = np.concatenate([spatial_batchnorm_forward(picture[None], gamma, beta, p)[0] for picture in x])
+    alone = np.concatenate([spatial_batchnorm_forward(image[None], gamma, beta, p)[0] for image in x])
     assert np.array_equal(out, alone)
     assert all(np.array_equal(before[k], p[k]) for k in before)
 
@@ -161,8 +162,8 @@ def test_spatial_batchnorm_in_test_mode_changes_no_state_and_sees_no_other_pictu
 def test_layernorm_of_rows_is_group_norm_with_one_group():
     x, gamma, beta, dout = draw((5, 4, 1, 1), 3)
     rows, cache = layernorm_forward(x[..., 0, 0], gamma, beta, {})
-    pictures, group_cache = spatial_groupnorm_forward(x, gamma, beta, 1, {})
-    assert np.allclose(rows, pictures[..., 0, 0], rtol=0, atol=1e-14)
+    images, group_cache = spatial_groupnorm_forward(x, gamma, beta, 1, {})
+    assert np.allclose(rows, images[..., 0, 0], rtol=0, atol=1e-14)
     for a, b in zip(layernorm_backward(dout[..., 0, 0], cache), spatial_groupnorm_backward(dout, group_cache)):
         assert np.allclose(a.ravel(), b.ravel(), rtol=0, atol=1e-13)
 

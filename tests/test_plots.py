@@ -2,6 +2,8 @@
 import os, subprocess, sys
 from pathlib import Path
 
+import pytest
+
 from bnnp.solver import start_log
 
 ROOT = Path(__file__).parents[1]
@@ -31,11 +33,12 @@ def test_draws_what_is_there_and_names_what_is_not(tmp_path):
     status, out, err = plot(tmp_path, MPLBACKEND='tkagg', PYTHONIOENCODING='ascii')          # a backend that needs a display is never opened
     assert status == 0, err
     assert out.splitlines()[-1] == f'figure: {Path("submission_logs/curves.png")} {Path("submission_logs/curves.svg")}'
-    assert [line.split('  ')[0] for line in out.splitlines()[1:3]] == ['seed 0, shapes10', 'seed 1, shapes10']
-    assert [line.split()[-4:] for line in out.splitlines()[1:3]] == [['0.500', '2', '0.480', '1.5']] * 2
+    assert out.splitlines()[0] == 'shapes10 (synthetic images, a stand-in for CIFAR-10)'
+    assert [line.split('  ')[0] for line in out.splitlines()[2:4]] == ['seed 0', 'seed 1']
+    assert [line.split()[-4:] for line in out.splitlines()[2:4]] == [['0.500', '2', '0.480', '1.5']] * 2
     assert err == f'skipped {Path("submission_logs/broken.jsonl")}: line 1 is not a line of a run log\n'
     svg = (logs/'curves.svg').read_text(encoding='utf-8')
-    assert 'a stand-in for CIFAR-10' in svg and 'seed 1, shapes10' in svg
+    assert 'a stand-in for CIFAR-10' in svg and 'seed 1' in svg
     assert sorted(p.name for p in logs.iterdir()) == ['bn_seed_0.jsonl', 'bn_seed_1.jsonl', 'broken.jsonl', 'curves.png', 'curves.svg']
 
 
@@ -56,7 +59,27 @@ def test_a_mistake_is_one_line(tmp_path):
     write_run(tmp_path/'submission_logs', 'run', 0)
     status, out, err = plot(tmp_path, '--out', 'submission_logs/x.jsonl/curves')
     assert status == 1 and err.splitlines()[-1].startswith('error: cannot write submission_logs/x.jsonl/curves.png: ') and 'Traceback' not in err
+    status, out, err = plot(tmp_path, MPLBACKEND='foo')
+    assert status == 1 and err.splitlines()[-1].startswith('error: ') and 'foo' in err and 'Traceback' not in err
     assert plot(tmp_path, '--group_seeds', 'sd')[0] == plot(tmp_path, '--nonsense')[0] == 2
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='needs named pipes')
+def test_links_are_followed_and_a_pipe_is_not_read(tmp_path):
+    write_run(tmp_path/'elsewhere', 'run', 0)
+    (tmp_path/'logs').mkdir()
+    (tmp_path/'logs/run.jsonl').symlink_to(tmp_path/'elsewhere/run.jsonl')
+    (tmp_path/'logs/all').symlink_to(tmp_path/'elsewhere')
+    os.mkfifo(tmp_path/'logs/pipe.jsonl')
+    status, out, err = plot(tmp_path, '--log_dir', 'logs')
+    assert status == 0 and len(out.splitlines()) == 4, err
+    assert err.splitlines() == ['skipped logs/all: a link to a folder', 'skipped logs/pipe.jsonl: not a file']
+
+
+@pytest.mark.parametrize('module', ['bnnp.style', 'bnnp.statistics', 'bnnp.gradient_check', 'bnnp.plots'])
+def test_importing_does_not_wait_for_matplotlib(tmp_path, module):
+    code = f"import sys, {module}; print([m for m in sys.modules if m in ('matplotlib', 'cycler')])"
+    assert python(tmp_path, '-c', code)[1] == '[]\n'
 
 
 def test_help_does_not_wait_for_matplotlib(tmp_path):

@@ -14,7 +14,7 @@ from bnnp.solver import Solver, available_threads
 
 OPTIONS = ('--dataset shapes10 --num_train 4000 --hidden_dims 150 150 --use_batchnorm --dropout 0.3 --reg 0.001 '
            '--epochs 15 --batch_size 50 --lr_decay 0.8 --seed 7').split()
-NAME = 'shapes10_2x150_batchnorm_dropout_0.3_num_train_4000_epochs_15_batch_size_50_lr_decay_0.8_reg_0.001_seed_7'
+NAME = 'shapes10_2x150_batchnorm_dropout_0.3_num_train_4000_batch_size_50_lr_decay_0.8_reg_0.001_seed_7'
 
 
 def start(folder, *more, **options):

@@ -10,7 +10,7 @@ from . import TARGETS, fence, mutate
 
 try: import atheris
 except ImportError: atheris = None
-INSTRUMENTED = ['bnnp', 'tarfile', 'zipfile', 'json', 'gzip', 'pickletools', 'numpy.lib.format', 'numpy.lib._format_impl']
+INSTRUMENTED = ['bnnp', 'tarfile', 'zipfile', 'json', 'gzip', 'numpy.lib.format', 'numpy.lib._format_impl']
 
 
 class Tries:

@@ -1,5 +1,5 @@
-"""A batch of CIFAR-10's binary version; the input's first byte says how many pictures are asked for."""
-from bnnp.data import DataError, read_binary_batch
+"""A batch of CIFAR-10's binary version; the input's first byte says how many images are asked for."""
+from bnnp.datasets import DataError, read_binary_batch
 
 SEEDS = [b'\1' + b'\3' + bytes(3072), b'\2' + (b'\7' + b'\xff' * 3072) * 2, b'\0', b'\1' + b'\x0a' * 3073]
 TOKENS = [bytes(3072), b'\x09', b'\x0a']

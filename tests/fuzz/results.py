@@ -1,8 +1,8 @@
 """What experiments read: the summary with all results, and the logs of runs. The input is taken as one, and as the other."""
 import json, shutil
 
-from bnnp.experiments import Experiment, Result, key, known_results, log_path, store, summary_table, trials
 from bnnp.runs import RunConfig
+from bnnp.sweeps import Experiment, Result, key, known_results, log_path, record_of, store, stored, summary_table, trials
 from .fence import FOLDER
 
 PLACE = FOLDER/'results'
@@ -11,9 +11,9 @@ VALUE = dict(loss=[2.], train_acc=[.1, .2], val_acc=[.1, .2], seconds=[0., 1.], 
              best_train_acc=.2, final_val_acc=.2, final_train_acc=.2, gap=0., final_loss=2., weights='abc')
 shutil.rmtree(PLACE, ignore_errors=True)
 WHOLE = store(E, [Result(t, VALUE, 1.) for t in trials(E)], PLACE).read_bytes()
-LAST = json.dumps(dict(kind='value', took=1., value=VALUE)).encode()
+LAST = json.dumps(dict(kind='value') | record_of(trials(E)[0], VALUE, 1.)).encode()
 SEEDS = [WHOLE, WHOLE.replace(b'"gap":0.0', b'"gap":null'), b'{"kind": "header"}\n' + LAST + b'\n', LAST, b'', b'\n\n', b'{}\n[]']
-WORDS = ['key', 'label', 'value', 'took', 'kind', 'changes', 'gap', 'best_val_acc', 'final_val_acc', *map(key, trials(E))]
+WORDS = ['key', 'seed', 'parts', 'common', 'label', 'value', 'took', 'kind', 'changes', 'gap', 'best_val_acc', 'final_val_acc', *map(key, trials(E))]
 TOKENS = [*(b'"%s"' % w.encode() for w in WORDS), b': ', b', ', b'\n', b'[' * 3000, b'{"a":' * 3000, b'\xc2\x85', b'\xe2\x80\xa8', b'9' * 4500,
           b'\xff', b'1e400', b'NaN']
 
@@ -29,7 +29,7 @@ def target(data: bytes):
             there, missing = known_results(E, PLACE, summary)
             assert len(there) + len(missing) == 4
             if there:
-                assert summary_table(there, E.outcomes).isprintable() is False      # it has lines
+                assert '\n' in str(summary_table(there, E.outcomes))      # it has lines
                 store(E, there, PLACE/'new')
         except ValueError as e:
             if not str(e).startswith(str(PLACE)) and 'result' not in str(e): raise

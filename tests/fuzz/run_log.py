@@ -43,10 +43,11 @@ def target(data: bytes):
     runs, skipped = plots.load_runs(PLACE)
     for reason in skipped: assert reason[1].isprintable(), reason
     if not runs: return
-    texts = plots.labels(runs) + [plots.note(run) for run in runs]
+    texts = [plots.note(run) for run in runs]
     for band in (None, 'range', 'interval'):
         groups = plots.by_seed(runs) if band else [[run] for run in runs]
-        texts += plots.group_labels(groups, band)
-        for group in groups: plots.together(group, band)
+        texts += plots.labels(groups, band)
+        for group in groups:
+            for name in plots.PANELS: plots.together([plots.curves(run)[name] for run in group], band)
     for text in texts: assert text.isprintable() and len(text) < 1000, text
     assert all(math.isfinite(v) for run in runs for c in plots.curves(run).values() for v in c.flat)
