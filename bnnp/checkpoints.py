@@ -29,6 +29,7 @@ def pack(
 ): # the rest, as JSON can hold it
     "Take a state apart; a `TypeError` names what a checkpoint cannot hold."
     if isinstance(value, (np.ndarray, np.generic)) and not value.dtype.hasobject:
+        while path in arrays: path += "'"                      # names may hold slashes of their own
         arrays[path] = np.asarray(value)
         return {'array' if isinstance(value, np.ndarray) else 'scalar': path}
     if isinstance(value, dict): return {'dict': {k: pack(v, arrays, f'{path}/{k}') for k, v in value.items()}}
@@ -173,5 +174,7 @@ def describe(
     if isinstance(value, types.FunctionType):
         kept = value.__defaults__, value.__kwdefaults__, [c.cell_contents for c in value.__closure__ or ()]
         return f'{module}.{name} {digest([_code(value.__code__), inner(kept)])}'
+    if isinstance(value, (set, frozenset)): return sorted(str(inner(v)) for v in value)
+    if not hasattr(value, '__dict__') and ' at 0x' not in repr(value): return repr(value)
     names = [f.name for f in fields(value)] if is_dataclass(value) else getattr(value, '__dict__', ())
     return [inner(type(value)), {name: inner(getattr(value, name)) for name in names}]

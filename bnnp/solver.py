@@ -172,13 +172,6 @@ def total(self: Solver) -> int:
     "Steps of the whole run."
     return self.num_epochs * self.steps_per_epoch
 
-@patch
-def batches(self: Solver, epoch: int) -> np.ndarray: # (steps_per_epoch, batch_size) indices
-    "The epoch's batches, drawn once."
-    if self.drawn is None or self.drawn[0] != epoch:
-        self.drawn = epoch, epoch_batches(len(self.data['X_train']), self.batch_size, self.seed, epoch)
-    return self.drawn[1]
-
 # %% ../nbs/06_solver.ipynb #51193e23
 @patch
 def as_input(self: Solver,
@@ -194,8 +187,9 @@ def as_input(self: Solver,
 @patch
 def training_batch(self: Solver) -> tuple: # X in the model's dtype, y
     "The next batch, changed at random if the solver has been told to."
-    epoch, i = divmod(self.step, self.steps_per_epoch)
-    X, index = self.data['X_train'], self.batches(epoch)[i]
+    X, (epoch, i) = self.data['X_train'], divmod(self.step, self.steps_per_epoch)
+    if self.drawn is None or self.drawn[0] != epoch: self.drawn = epoch, epoch_batches(len(X), self.batch_size, self.seed, epoch)
+    index = self.drawn[1][i]
     if self.augment is None: return self.as_input(X, index), self.data['y_train'][index]
     return self.as_input(self.augment(X[index], self.step), slice(None)), self.data['y_train'][index]
 
@@ -219,7 +213,8 @@ def update(self: Solver, grads: dict) -> None:
     rate = self.learning_rate
     if self.weight_decay: decay_weights(self.model.params, rate, self.weight_decay)
     for part, (w, dw) in self._parts(grads).items():
-        config = self.optim_configs.setdefault(part, copy.deepcopy(self.optim_config))
+        if part not in self.optim_configs: self.optim_configs[part] = copy.deepcopy(self.optim_config)
+        config = self.optim_configs[part]
         if rate is not None: config['learning_rate'] = rate
         if self.in_place: self.optim_configs[part] = self.rule(w, dw, config, out=w)[1]
         else: w[...], self.optim_configs[part] = self.rule(w, dw, config)

@@ -16,7 +16,7 @@ __all__ = ['EXPERIMENTS', 'NO_NUMBERS', 'TABLES', 'PLAIN', 'NOT_RUN', 'NOT_CODE'
            'duration', 'say_times', 'dask_executor', 'sweep_or_say', 'report', 'sweep_command']
 
 # %% ../nbs/a_sweeps.ipynb #bc46a0ad
-from .runs import NORMS, RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
+from .runs import RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
 
 # %% ../nbs/a_sweeps.ipynb #2b44742a
 import argparse, dis, hashlib, inspect, json, logging, math, os, shutil, signal, sys, tempfile, threading, time
@@ -39,6 +39,7 @@ from threadpoolctl import threadpool_limits
 # %% ../nbs/a_sweeps.ipynb #cb94ca38
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import catch_signals, locked, write_whole
+from .layers import NORMS
 from .logs import finite, say, tqdm
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole

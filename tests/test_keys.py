@@ -117,6 +117,13 @@ def test_library_code_that_decides_numbers_and_that_does_not(tmp_path, monkeypat
     assert reasons() == {'other code of bnnp.layers': 1}
     monkeypatch.setattr(bnnp.layers.softmax_loss, '__code__', before)
     assert not reasons()
+    norm = bnnp.layers.NORMS['batchnorm']
+    monkeypatch.setitem(bnnp.layers.NORMS, 'another', norm)
+    assert not reasons()
+    monkeypatch.setitem(bnnp.layers.NORMS, 'batchnorm', bnnp.layers.NORMS['layernorm'])
+    assert len(reasons()) == 1
+    monkeypatch.setitem(bnnp.layers.NORMS, 'batchnorm', norm)
+    assert not reasons()
     monkeypatch.setitem(sweeps.RULES, 'sgd', lambda w, dw, config=None, out=None: (w, config))
     assert len(reasons()) == 1
 

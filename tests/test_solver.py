@@ -201,8 +201,14 @@ def test_an_interruption_that_tore_a_step_is_refused_without_a_checkpoint():
     assert s.step == s.total
 
 
-def test_threads_and_memory_are_given_back():
-    class Lent(FullyConnectedNet):
-        memory = 'its own'
-    s = trained(net=Lent)
-    assert s.model.memory == 'its own' and s.memory is None
+def test_memory_is_lent_while_it_trains():
+    class Ask:
+        def __init__(self): self.lent = []
+        def before_step(self, s, X, y): self.lent.append(s.model.memory)
+    ask = Ask()
+    s = trained(hooks=[ask])
+    assert all(m is not None and m is ask.lent[0] for m in ask.lent) and s.model.memory is None and s.memory is None
+    s = solver(epochs=1, hooks=[ask])
+    s.model.memory = mine = type(ask.lent[0])()                                    # who lends it memory keeps it
+    s.train()
+    assert s.model.memory is mine is ask.lent[-1]
