@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['OPTIONS', 'HOOK', 'EVALUATION_STREAM', 'CHECKPOINT_FORMAT', 'HISTORIES', 'NUMBERS', 'expect_data', 'expect_model',
-           'get_state', 'set_state', 'rule_state', 'available_threads', 'Solver', 'is_running']
+           'get_state', 'set_state', 'rule_state', 'available_threads', 'Solver']
 
 # %% ../nbs/06_solver.ipynb #1822a391
-import copy, inspect, math, os, sys, time, warnings
+import copy, inspect, math, sys, time, warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 # %% ../nbs/06_solver.ipynb #043afc2d
 from .checkpoints import (CheckpointError, OtherRun, checkpoint_path, checkpoints, describe, expect_form,
-                              load_checkpoint, newest_checkpoint, pack, save_checkpoint)
+                              newest_checkpoint, pack, save_checkpoint)
 from .data import epoch_batches, take_batch
-from .files import catch_signals, remove_leftovers, whole_file
-from .logs import LogError, RunLog, RunRecord, finite, is_log, log_line, numbered, read_log, say, start_log, tqdm
+from .files import catch_signals, remove_leftovers
+from .logs import RunLog, say, tqdm
 from .network import Params
 from .optim import decay_weights, find_schedule, update_rule as find_rule
 from .options import Kind, expect, expect_known, number, one_of, optional, whole
@@ -505,11 +505,3 @@ def _expect_mine(self: Solver, state: dict) -> None:
         like = rule_state(self.rule, w, self.optim_config)
         expect_form(f'optim/{part}', {k: config[k] for k in like}, like, finite=self.on_divergence == 'raise')
         rule_state(self.rule, w, config)                       # refuses what cannot be
-
-# %% ../nbs/06_solver.ipynb #b3e92320
-def is_running(pid: int) -> bool: # for `bnnp.experiments`, until it asks for a lock
-    "Is there a process of that number on this machine?"
-    try: os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError): return False
-    except PermissionError: return True
-    return True
