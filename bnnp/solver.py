@@ -76,21 +76,14 @@ def get_state(model) -> dict: # copies of arrays by name
     "All that the model has learnt: its `state_dict()`, or its parameters if it has none."
     return model.state_dict() if hasattr(model, 'state_dict') else {k: a.copy() for k, a in model.params.items()}
 
-def set_state(
-    model, # the model that `state` came from, or its like
-    state: dict, # from `get_state`
-) -> None:
+def set_state(model, state: dict) -> None: # from `get_state`
     "Put back what a model had learnt."
     if hasattr(model, 'load_state_dict'): return model.load_state_dict(state)
     for k, a in state.items(): model.params[k][...] = a
 
 # %% ../nbs/06_solver.ipynb #558c8646
-def rule_state(
-    rule, # an update rule
-    w: np.ndarray, # parameters, left as they are
-    config: dict, # its settings, left as they are
-) -> dict: # what it keeps after a step whose gradient is 0
-    "A rule's settings and state; whatever the rule raises about settings that cannot be."
+def rule_state(rule, w: np.ndarray, config: dict) -> dict: # with all that the rule adds
+    "An update rule's settings and state after a step from w whose gradient is 0; w and config stay as they are."
     with np.errstate(all='ignore'): return rule(w.copy(), np.zeros_like(w), copy.deepcopy(config))[1] or {}
 
 def available_threads() -> int:
@@ -270,11 +263,8 @@ def call_hooks(self: Solver, moment: str, *args) -> None:
 EVALUATION_STREAM = 0x4556414c00000000  # keeps the choice of evaluated examples apart from other random numbers
 
 @patch
-def _sample(self: Solver,
-    N: int, # number of examples
-    num_samples: int = None, # how many to choose; None for all
-) -> np.ndarray: # indices, in order
-    "Which examples accuracy is measured on."
+def _sample(self: Solver, N: int, num_samples: int = None) -> np.ndarray: # indices of examples, in order
+    "Which of N examples accuracy is measured on; all of them if `num_samples` is None."
     if num_samples is None or num_samples >= N: return np.arange(N)
     return np.sort(np.random.default_rng([EVALUATION_STREAM, self.seed]).permutation(N)[:num_samples])
 
