@@ -22,12 +22,8 @@ class CheckpointError(ValueError):
     "A checkpoint that cannot be used; the message names the file and what is wrong."
 
 # %% ../nbs/a_checkpoints.ipynb #2f7f984e
-def pack(
-    value, # a state, or a part of one
-    arrays: dict, # gets its arrays by path
-    path: str = '', # of the part
-): # the rest, as JSON can hold it
-    "Take a state apart; a `TypeError` names what a checkpoint cannot hold."
+def pack(value, arrays: dict, path: str = ''): # all but the arrays, as JSON can hold it
+    "Take a state apart: its arrays go into `arrays`, by path. A `TypeError` names what a checkpoint cannot hold."
     if isinstance(value, (np.ndarray, np.generic)) and not value.dtype.hasobject:
         while path in arrays: path += "'"                      # names may hold slashes of their own
         arrays[path] = np.asarray(value)
@@ -39,12 +35,8 @@ def pack(
     if value is None or isinstance(value, (bool, int, float, str)): return value
     raise TypeError(f'{path[1:]} is a {type(value).__name__}, which a checkpoint cannot hold')
 
-# %% ../nbs/a_checkpoints.ipynb #3898c625
-def unpack(
-    packed, # from `pack`
-    arrays: dict, # by path
-): # the state
-    "Put a state together again."
+def unpack(packed, arrays: dict): # the state
+    "Put together what `pack` took apart."
     if not isinstance(packed, dict): return packed
     (kind, content), = packed.items()
     if kind == 'dict': return {k: unpack(v, arrays) for k, v in content.items()}
@@ -127,13 +119,8 @@ def newest_checkpoint(
     if paths: raise CheckpointError(f'{paths[-1]}: damaged, and no other can be read; start it anew, without resume')
 
 # %% ../nbs/a_checkpoints.ipynb #f8780809
-def expect_form(
-    name: str, # of the value, for the message
-    value, # from a file
-    like, # a value of the right form
-    finite: bool = True, # must its numbers be finite?
-) -> None:
-    "Raise a `ValueError` where a value has not the form of another, or is not finite."
+def expect_form(name: str, value, like, finite: bool = True) -> None:
+    "Raise a `ValueError` where a value has not the form of another, or should be finite and is not."
     if isinstance(like, dict):
         if not isinstance(value, dict) or value.keys() != like.keys(): raise ValueError(f'{name} has other parts')
         for k, v in like.items(): expect_form(f'{name}/{k}', value[k], v, finite)

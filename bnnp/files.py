@@ -93,11 +93,10 @@ def naming(path): # the file in question
 def append(
     path, # of the file
     data: bytes, # what to add
-    create: bool = False, # make the file if it is missing?
 ) -> None:
-    "Add bytes to a file and have them on disk; on any error the file is as it was."
-    opener = lambda path, flags: os.open(path, flags if create else flags & ~os.O_CREAT, 0o666)
-    with naming(path), open(path, 'ab', buffering=0, opener=opener) as f:
+    "Add bytes to a file that exists, and have them on disk; on any error the file is as it was."
+    existing = lambda path, flags: os.open(path, flags & ~os.O_CREAT)
+    with naming(path), open(path, 'ab', buffering=0, opener=existing) as f:
         begin = f.seek(0, os.SEEK_END)
         try:
             while data: data = data[f.write(data):]

@@ -117,12 +117,8 @@ class RunRecord:
 def _interned(pairs: list) -> dict: # the same words in each line are kept once
     return {sys.intern(k): sys.intern(v) if k == 'kind' and isinstance(v, str) else v for k, v in pairs}
 
-def parse_line(
-    path: Path, # for the message
-    number: int, # of the line, from 1
-    text: bytes, # the line
-) -> dict: # the line's object; None for one that was cut short
-    "One line of a log; a `LogError` if it is not one."
+def parse_line(path: Path, number: int, text: bytes) -> dict: # None for a line that was cut short
+    "Line `number` of a log, as an object; a `LogError` if it is not one."
     line = None
     try: line = json.loads(text, object_pairs_hook=_interned)
     except (ValueError, RecursionError):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['OPTIONS', 'HOOK', 'EVALUATION_STREAM', 'CHECKPOINT_FORMAT', 'HISTORIES', 'NUMBERS', 'expect_data', 'expect_model',
-           'get_state', 'set_state', 'rule_state', 'available_threads', 'Solver', 'is_running']
+           'get_state', 'set_state', 'rule_state', 'available_threads', 'Solver']
 
 # %% ../nbs/06_solver.ipynb #1822a391
-import copy, inspect, math, os, sys, time, warnings
+import copy, inspect, math, sys, time, warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 # %% ../nbs/06_solver.ipynb #043afc2d
 from .checkpoints import (CheckpointError, OtherRun, checkpoint_path, checkpoints, describe, expect_form,
-                              load_checkpoint, newest_checkpoint, pack, save_checkpoint)
+                              newest_checkpoint, pack, save_checkpoint)
 from .data import epoch_batches, take_batch
-from .files import catch_signals, remove_leftovers, whole_file
-from .logs import LogError, RunLog, RunRecord, finite, is_log, log_line, numbered, read_log, say, start_log, tqdm
+from .files import catch_signals, remove_leftovers
+from .logs import RunLog, say, tqdm
 from .network import Params
 from .optim import decay_weights, find_schedule, update_rule as find_rule
 from .options import Kind, expect, expect_known, number, one_of, optional, whole
@@ -76,21 +76,14 @@ def get_state(model) -> dict: # copies of arrays by name
     "All that the model has learnt: its `state_dict()`, or its parameters if it has none."
     return model.state_dict() if hasattr(model, 'state_dict') else {k: a.copy() for k, a in model.params.items()}
 
-def set_state(
-    model, # the model that `state` came from, or its like
-    state: dict, # from `get_state`
-) -> None:
+def set_state(model, state: dict) -> None: # from `get_state`
     "Put back what a model had learnt."
     if hasattr(model, 'load_state_dict'): return model.load_state_dict(state)
     for k, a in state.items(): model.params[k][...] = a
 
 # %% ../nbs/06_solver.ipynb #558c8646
-def rule_state(
-    rule, # an update rule
-    w: np.ndarray, # parameters, left as they are
-    config: dict, # its settings, left as they are
-) -> dict: # what it keeps after a step whose gradient is 0
-    "A rule's settings and state; whatever the rule raises about settings that cannot be."
+def rule_state(rule, w: np.ndarray, config: dict) -> dict: # with all that the rule adds
+    "An update rule's settings and state after a step from w whose gradient is 0; w and config stay as they are."
     with np.errstate(all='ignore'): return rule(w.copy(), np.zeros_like(w), copy.deepcopy(config))[1] or {}
 
 def available_threads() -> int:
@@ -270,11 +263,8 @@ def call_hooks(self: Solver, moment: str, *args) -> None:
 EVALUATION_STREAM = 0x4556414c00000000  # keeps the choice of evaluated examples apart from other random numbers
 
 @patch
-def _sample(self: Solver,
-    N: int, # number of examples
-    num_samples: int = None, # how many to choose; None for all
-) -> np.ndarray: # indices, in order
-    "Which examples accuracy is measured on."
+def _sample(self: Solver, N: int, num_samples: int = None) -> np.ndarray: # indices of examples, in order
+    "Which of N examples accuracy is measured on; all of them if `num_samples` is None."
     if num_samples is None or num_samples >= N: return np.arange(N)
     return np.sort(np.random.default_rng([EVALUATION_STREAM, self.seed]).permutation(N)[:num_samples])
 
@@ -505,11 +495,3 @@ def _expect_mine(self: Solver, state: dict) -> None:
         like = rule_state(self.rule, w, self.optim_config)
         expect_form(f'optim/{part}', {k: config[k] for k in like}, like, finite=self.on_divergence == 'raise')
         rule_state(self.rule, w, config)                       # refuses what cannot be
-
-# %% ../nbs/06_solver.ipynb #b3e92320
-def is_running(pid: int) -> bool: # for `bnnp.experiments`, until it asks for a lock
-    "Is there a process of that number on this machine?"
-    try: os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError): return False
-    except PermissionError: return True
-    return True

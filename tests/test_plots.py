@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bnnp.solver import start_log
+from bnnp.logs import start_log
 
 ROOT = Path(__file__).parents[1]
 
