@@ -81,7 +81,9 @@ register(
 # %% ../nbs/07_experiments.ipynb #ee434c0d
 def hidden_inputs(net, X: np.ndarray, mode: str = 'test') -> list: # (N, M) for each hidden layer
     "What the ReLU of each hidden layer gets."
-    return [cache['relu'] for cache in net.forward(X, mode)[1][:-1]]
+    lent, net.memory = net.memory, None                        # with memory that is lent, the ReLU overwrites its input
+    try: return [cache['relu'] for cache in net.forward(X, mode)[1][:-1]]
+    finally: net.memory = lent
 
 class Every:
     "A hook that keeps what a function returns at every so many steps."

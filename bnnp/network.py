@@ -226,7 +226,7 @@ def hidden_forward(
     if net.norm:
         params = (net.params[f'{name}{i}'] for name in net.norm.params)
         x, caches['norm'] = lend(current(net.norm.forward), x, *params, net.norm_params[i - 1], out=net.new(*size), overwrite_x=True)
-    x, caches['relu'] = lend(layers.relu_forward, x, out=net.new(*size))
+    x, caches['relu'] = lend(layers.relu_forward, x, out=x if net.memory else None)
     if net.dropout_param['p']:
         x, caches['dropout'] = lend(layers.dropout_forward, x, {**net.dropout_param, 'layer': i, 'step': net.step}, out=x)
     return x, caches
@@ -288,11 +288,11 @@ def backward(self: FullyConnectedNet,
         W, b, cache = f'W{i}', f'b{i}', caches[i - 1]
         if i < self.num_layers: d = hidden_backward(self, i, d, cache, grads)
         memory = self.new(*cache['affine'][0].shape) if i > 1 else None, grads[W], grads[b]
-        d, dW, db = lend(layers.affine_backward, d, cache['affine'], out=memory, need_dx=i > 1)
-        for name, found in ((W, dW), (b, db)):
+        useless = i < self.num_layers and self.norm is not None and self.norm.along_batch       # the norm takes the bias away
+        d, dW, db = lend(layers.affine_backward, d, cache['affine'], out=memory, need_dx=i > 1, need_db=not useless)
+        for name, found in ((W, dW), (b, np.zeros_like(grads[b]) if useless else db)):
             if found is not grads[name]: grads[name] = found
         if self.reg: grads[W] += self.reg * self.params[W]
-        if i < self.num_layers and self.norm and self.norm.along_batch: grads[b][...] = 0
     return grads
 
 # %% ../nbs/05_network.ipynb #61f05ebf

@@ -242,7 +242,7 @@ def train_parser() -> argparse.ArgumentParser:
         help="folder for checkpoints (default: checkpoints); '' for none")
     add('--resume', action='store_true',
         help='go on with the newest run of the same options, perhaps with more epochs')
-    add('--threads', type=int, metavar='N', help='threads of BLAS (default: as many as it has)')
+    add('--threads', type=int, metavar='N', help='threads of BLAS (default: 1 for a small network, else as many as it has)')
     return parser
 
 # %% ../nbs/a_runs.ipynb #c1d366b4

@@ -72,12 +72,13 @@ def mutants(f):
 
 
 CLOSED = [(norm, f) for norm, names in {
-    'batchnorm': ('set_sums', 'normalize_backward', 'scale_shift', 'batchnorm_forward', 'batchnorm_backward_alt', 'update_running_statistics'),
-    'layernorm': ('gamma_beta_sums', 'normalize', 'centre'),
+    'batchnorm': ('centre', 'normalize', 'set_sums', 'normalize_backward', 'scale_shift', 'batchnorm_forward', 'batchnorm_backward_alt', 'update_running_statistics'),
+    'layernorm': ('gamma_beta_sums',),
     'rmsnorm': ('rmsnorm_forward', 'rmsnorm_backward')}.items() for f in names]
 NO_DIFFERENCE = {                           # operators whose change cannot be seen in a net, and why
     'PIECE * len(x) // x.size': 'the size of a piece does not change what is computed',
-    'cache.gamma / z.inv_std': 'the gradient in test mode, which training does not ask for'}
+    'cache.gamma / z.inv_std': 'the gradient in test mode, which training does not ask for',
+    '16 / var.real': 'counts where the mean is far larger than the spread: tests/test_numbers.py has that'}
 
 
 @pytest.mark.parametrize('norm, name', CLOSED)
