@@ -193,7 +193,7 @@ def of_named(self: CodeReader, value) -> str: # of a function or class
 @patch
 def of_class(self: CodeReader, value: type) -> str:
     "Its bases, and what stands in its body."
-    body = {k: v for k, v in sorted(vars(value).items()) if k not in NOT_CODE and not k.startswith('__dataclass')}
+    body = {k: v for k, v in sorted(vars(value).items()) if k not in NOT_CODE and not k.startswith(('__dataclass', '__slot'))}
     return self.of((value.__bases__, body))
 
 
