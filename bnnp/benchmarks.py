@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHAPES', 'CONTENDERS', 'PEERS', 'DEFAULT_RUN', 'EPOCHS', 'Shape', 'parse_shape', 'random_batch', 'bnnp_net',
            'bnnp_step', 'matmul_floor', 'torch_eager', 'torch_fused', 'jax_forward', 'jax_jit', 'sklearn_mlp',
-           'random_pictures', 'bnnp_epoch', 'torch_epoch', 'torch_fused_epoch', 'serve', 'start', 'compare', 'rows',
+           'random_images', 'bnnp_epoch', 'torch_epoch', 'torch_fused_epoch', 'serve', 'start', 'compare', 'rows',
            'summary', 'cores', 'bench_parser', 'bench_command']
 
 # %% ../nbs/a_benchmarks.ipynb #c0591334
@@ -169,14 +169,14 @@ def sklearn_mlp(shape, threads):
     return lambda: model.partial_fit(X, y, classes=np.arange(10)).loss_
 
 # %% ../nbs/a_benchmarks.ipynb #cdfc77d0
-def random_pictures(n: int = 49_000) -> tuple: # X (n, 3072) uint8 and y (n,)
-    "As many bytes as CIFAR-10's training pictures have."
+def random_images(n: int = 49_000) -> tuple: # X (n, 3072) uint8 and y (n,)
+    "As many bytes as CIFAR-10's training images have."
     rng = np.random.default_rng(0)
     return rng.integers(256, size=(n, 3072), dtype=np.uint8), rng.integers(10, size=n)
 
 def bnnp_epoch(shape, threads):
-    "The solver's loop, once through the pictures."
-    X, y = random_pictures()
+    "The solver's loop, once through the images."
+    X, y = random_images()
     data = dict(X_train=X, y_train=y, X_val=X[:1000], y_val=y[:1000], mean=np.full(3072, 128., np.float32), scale=1 / 64)
     solver = Solver(bnnp_net(shape), data, update_rule='adam', batch_size=shape.batch, verbose=False)
     def epoch():
@@ -188,7 +188,7 @@ def bnnp_epoch(shape, threads):
 def torch_epoch(shape, threads, **adam_options):
     "The same in PyTorch, on tensors in memory."
     import torch
-    X, y = random_pictures()
+    X, y = random_images()
     X, y = (torch.from_numpy(X).float() - 128) / 64, torch.from_numpy(y)
     step = torch_eager(shape, threads, **adam_options)
     def epoch():
