@@ -67,10 +67,10 @@ def bnnp_net(shape: Shape) -> FullyConnectedNet:
     "Our net of that shape."
     return FullyConnectedNet(shape.hidden, dropout=shape.dropout, use_batchnorm=shape.batchnorm, weight_scale='he', seed=0)
 
-def bnnp_step(shape, threads):
-    "The step that the solver takes: loss, gradients, update."
+def bnnp_step(shape, threads, memory=True):
+    "The step that the solver takes: loss, gradients, update; in memory that stays, if not told otherwise."
     net, (X, y), config = bnnp_net(shape), random_batch(shape), {}
-    net.memory = Memory()
+    if memory: net.memory = Memory()
     def step():
         loss, grads = net.loss(X, y)
         adam(net.params.flat, grads.flat, config, out=net.params.flat)
