@@ -342,7 +342,7 @@ def advance(self: Solver, bar) -> None:
 # %% ../nbs/06_solver.ipynb #711d5921
 @patch
 @contextmanager
-def resources(self: Solver):
+def _resources(self: Solver):
     "Within the block, the model has memory to work in, and BLAS the solver's threads."
     lend = getattr(self.model, 'memory', self) is None
     if lend:
@@ -382,7 +382,7 @@ def train(self: Solver) -> None:
             stop.deaf = True                                   # these few lines are done as a whole
             self.go_on()
             stop.deaf, self.started = False, time.perf_counter()
-            with self.resources(), self.progress() as bar:
+            with self._resources(), self.progress() as bar:
                 while self.is_due or self.step < self.total and not stop.number: self.advance(bar)
         except FloatingPointError as e:
             stop.deaf = True
