@@ -871,7 +871,8 @@ def dask_executor(address: str): # of a scheduler, such as tcp://host:8786
     "Within the block, an executor whose runs are made by the workers of a Dask scheduler."
     try: from distributed import Client
     except ImportError: raise ValueError("--scheduler needs Dask: pip install 'bnnp[dask]'") from None
-    for part in 'client', 'utils': logging.getLogger(f'distributed.{part}').disabled = True         # what goes wrong is said in a line
+    for name in 'distributed.client', 'distributed.utils', 'tornado.application':
+        logging.getLogger(name).disabled = True                # what goes wrong is said in a line
     with Client(address, timeout='10s') as client:
         executor = client.get_executor()
         try: yield executor

@@ -238,7 +238,7 @@ def test_a_script_that_would_start_itself_again_is_told_so(tmp_path):
     script.write_text('from bnnp.sweeps import EXPERIMENTS, sweep\n'
                       'results = sweep(EXPERIMENTS["smoke"], workers=2, log_dir=None)\nprint(len(results))\n')
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1 and "within `if __name__ == '__main__':`" in done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and any("within `if __name__ == '__main__':`" in line for line in done.stderr.splitlines())
     script.write_text(script.read_text().replace('results =', "if __name__ == '__main__': results =").replace('\nprint', '; print'))
     assert subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300).stdout == '12\n'
 
