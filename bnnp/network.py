@@ -17,7 +17,8 @@ from fastcore.basics import patch
 
 # %% ../nbs/05_network.ipynb #93f72c35
 from . import layers
-from .layers import NORMS, current, expect_p, expect_shape, numeric, total
+from .arrays import expect_shape, numeric, total
+from .layers import NORMS, current, expect_p
 from .options import FLAG, Kind, expect, number, one_of, optional, whole
 
 # %% ../nbs/05_network.ipynb #1c2e39d5

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .layers import PIECE
+from .arrays import PIECE
 from .options import expect, is_number, number, one_of
 
 # %% ../nbs/05a_optim.ipynb #5145bac8
