@@ -21,12 +21,12 @@ from .data import epoch_batches, take_batch
 from .files import catch_signals, remove_leftovers
 from .logs import RunLog, say, tqdm
 from .network import Params
-from .optim import decay_weights, find_schedule, update_rule as find_rule
+from .optim import decay_weights, find_schedule, limit_norms, update_rule as find_rule
 from .options import Kind, expect, expect_known, number, one_of, optional, whole
 
 # %% ../nbs/06_solver.ipynb #3261c642
 OPTIONS = dict(lr_decay=number(0, ends='()'), weight_decay=number(0), seed=optional(whole(0)), threads=optional(whole(1)),
-               on_divergence=one_of(['raise', 'record'])) | dict.fromkeys(
+               max_norm=optional(number(0, ends='()')), on_divergence=one_of(['raise', 'record'])) | dict.fromkeys(
     ['num_train_samples', 'num_val_samples'], optional(whole(1))) | dict.fromkeys(
     ['batch_size', 'num_epochs', 'print_every', 'log_every'], whole(1))
 HOOK = Kind('an object with before_step, after_step or after_epoch',
@@ -120,6 +120,7 @@ class Solver:
         threads: int = None, # of BLAS; None for one with a small network, else as many as it has
         schedule=None, # a name from `bnnp.optim.SCHEDULES`, or a function of step and steps: a factor for the learning rate
         weight_decay: float = 0.0, # decoupled: weights are multiplied by 1 - learning rate * this before each step
+        max_norm: float = None, # the longest that the weights of a unit may be after a step; None for no limit
         augment=None, # called as augment(X, step) with the examples of a training batch, such as `bnnp.data.Augment`
         hooks=(), # objects whose methods `before_step`, `after_step` and `after_epoch` are called
         on_divergence: str = 'raise', # what a loss that is not finite does: 'raise', or 'record' to go on to the end
@@ -219,6 +220,7 @@ def update(self: Solver, grads: dict) -> None:
         if rate is not None: config['learning_rate'] = rate
         if self.in_place: self.optim_configs[part] = self.rule(w, dw, config, out=w)[1]
         else: w[...], self.optim_configs[part] = self.rule(w, dw, config)
+    if self.max_norm: limit_norms(self.model.params, self.max_norm)
 
 @patch
 def _parts(self: Solver, grads: dict) -> dict: # parameters and gradient by name
@@ -435,7 +437,7 @@ def finish(self: Solver) -> None:
 @patch
 def settings(self: Solver) -> dict: # what JSON can hold
     "The settings that decide the numbers of a run, apart from how long it is."
-    names = 'optim_config', 'lr_decay', 'batch_size', 'seed', 'weight_decay', 'num_train_samples', 'num_val_samples'
+    names = 'optim_config', 'lr_decay', 'batch_size', 'seed', 'weight_decay', 'max_norm', 'num_train_samples', 'num_val_samples'
     model, d = self.model, self.data
     theirs = model.settings() if hasattr(model, 'settings') else {k: f'{a.dtype} {a.shape}' for k, a in model.params.items()}
     parts = [k for k in ('X_train', 'y_train', 'X_val', 'y_val', 'mean', 'scale') if d.get(k) is not None]
