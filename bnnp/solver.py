@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['OPTIONS', 'HOOK', 'WORTH_SHARING', 'EVALUATION_STREAM', 'CHECKPOINT_FORMAT', 'HISTORIES', 'NUMBERS', 'expect_data',
-           'expect_model', 'get_state', 'set_state', 'rule_state', 'available_threads', 'usual_threads', 'Solver']
+           'expect_model', 'get_state', 'set_state', 'rule_state', 'available_threads', 'usual_threads', 'Solver',
+           'Ahead']
 
 # %% ../nbs/06_solver.ipynb #1822a391
 import copy, inspect, math, sys, time, warnings
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from fastcore.basics import patch
@@ -23,6 +26,7 @@ from .logs import RunLog, say, tqdm
 from .network import Params
 from .optim import decay_weights, find_schedule, limit_norms, update_rule as find_rule
 from .options import Kind, expect, expect_known, number, one_of, optional, whole
+from .speed import Memory
 
 # %% ../nbs/06_solver.ipynb #3261c642
 OPTIONS = dict(lr_decay=number(0, ends='()'), weight_decay=number(0), seed=optional(whole(0)), threads=optional(whole(1)),
@@ -49,8 +53,8 @@ def expect_data(
 
 def _expect_examples(X: np.ndarray, name: str, chunk: int = 1000) -> None:
     if not len(X) or X.dtype.kind not in 'fiubc': raise ValueError(f'{name} must hold numbers, got {len(X)} examples of {X.dtype}')
-    for i in range(0, len(X), chunk):
-        if not np.isfinite(X[i:i + chunk]).all():
+    for i in range(0, len(X) if X.dtype.kind in 'fc' else 0, chunk):       # of bytes all are finite
+        if not (np.isfinite(X[i:i + chunk].sum()) or np.isfinite(X[i:i + chunk]).all()):       # a sum is quick
             raise ValueError(f'{name} must be finite, got NaN or infinity within examples {i} to {min(i + chunk, len(X)) - 1}')
 
 def _expect_labels(y: np.ndarray, name: str, N: int, num_classes: int) -> None:
@@ -161,7 +165,7 @@ def reset(self: Solver) -> None:
     self.step, self.seconds, self.started, self.optim_configs = 0, 0., None, {}
     self.loss_history, self.train_acc_history, self.val_acc_history = [], [], []
     self.best_val_acc, self.best_epoch, self.best_state, self.last_state = -1., 0, None, None
-    self.drawn, self.memory, self.whole, self.signal = None, None, True, 0
+    self.drawn, self.ahead, self.memory, self.whole, self.signal = None, None, None, True, 0
 
 # %% ../nbs/06_solver.ipynb #d9e2a608
 @patch(as_prop=True)
@@ -176,24 +180,36 @@ def total(self: Solver) -> int:
 
 # %% ../nbs/06_solver.ipynb #51193e23
 @patch
-def as_input(self: Solver,
-    X: np.ndarray, # examples, as in `data`
-    index: np.ndarray, # which of them
-) -> np.ndarray: # in the shape of X, in the model's dtype
-    "Examples as the model sees them: floating point, with mean and scale applied."
-    dtype = getattr(self.model, 'dtype', X.dtype if X.dtype.kind == 'f' else np.float32)
+def as_input(self: Solver, X: np.ndarray, index: np.ndarray, memory=None) -> np.ndarray: # in the shape of X, in the model's dtype
+    "Some of X, examples as in `data`, as the model sees them: floating point, with mean and scale applied."
+    dtype, mean, scale = getattr(self.model, 'dtype', X.dtype if X.dtype.kind == 'f' else np.float32), self.data.get('mean'), self.data.get('scale')
     n, D = len(range(len(X))[index] if isinstance(index, slice) else index), math.prod(X.shape[1:])
-    out = self.memory.empty((n, D), dtype) if self.memory is not None else None
-    return take_batch(X, index, self.data.get('mean'), self.data.get('scale'), dtype, out).reshape(n, *X.shape[1:])
+    out = None if memory is None or mean is scale is None and X.dtype == dtype else memory.empty((n, D), dtype)
+    return take_batch(X, index, mean, scale, dtype, out).reshape(n, *X.shape[1:])
+
+@patch
+def batch_of(self: Solver, step: int, memory=None) -> tuple: # X in the model's dtype, y
+    "The training batch of a step, changed at random if the solver has been told to."
+    X, (epoch, i) = self.data['X_train'], divmod(step, self.steps_per_epoch)
+    if self.drawn is None or self.drawn[0] != epoch: self.drawn = epoch, epoch_batches(len(X), self.batch_size, self.seed, epoch)
+    index = self.drawn[1][i]
+    if self.augment is None: return self.as_input(X, index, memory), self.data['y_train'][index]
+    return self.as_input(self.augment(X[index], step), slice(None), memory), self.data['y_train'][index]
+
+# %% ../nbs/06_solver.ipynb #995ffef3
+class Ahead:
+    "Batches that another thread draws, one ahead of the one that is asked for."
+    def __init__(self, draw, pool: Executor): self.draw, self.pool, self.at, self.coming = draw, pool, None, None
+
+    def batch(self, step: int, last: bool) -> tuple: # of that step; after the last one, none is prepared
+        found = self.coming.result() if self.at == step else self.draw(step)
+        self.at, self.coming = (None, None) if last else (step + 1, self.pool.submit(self.draw, step + 1))
+        return found
 
 @patch
 def training_batch(self: Solver) -> tuple: # X in the model's dtype, y
-    "The next batch, changed at random if the solver has been told to."
-    X, (epoch, i) = self.data['X_train'], divmod(self.step, self.steps_per_epoch)
-    if self.drawn is None or self.drawn[0] != epoch: self.drawn = epoch, epoch_batches(len(X), self.batch_size, self.seed, epoch)
-    index = self.drawn[1][i]
-    if self.augment is None: return self.as_input(X, index), self.data['y_train'][index]
-    return self.as_input(self.augment(X[index], self.step), slice(None)), self.data['y_train'][index]
+    "The batch of the next step."
+    return self.batch_of(self.step) if self.ahead is None else self.ahead.batch(self.step, self.step + 1 == self.total)
 
 # %% ../nbs/06_solver.ipynb #6a389cfc
 @patch
@@ -293,7 +309,7 @@ def check_accuracy(self: Solver,
     index, right = self._sample(len(X), num_samples), 0
     for i in range(0, len(index), batch_size):
         chunk = index[i:i + batch_size]
-        with np.errstate(all='ignore'): scores = self.model.loss(self.as_input(X, chunk))
+        with np.errstate(all='ignore'): scores = self.model.loss(self.as_input(X, chunk, self.memory))
         right += int((scores.argmax(axis=1) == y[chunk]).sum())
     return right / len(index)
 
@@ -347,13 +363,14 @@ def advance(self: Solver, bar) -> None:
 def _resources(self: Solver):
     "Within the block, the model has memory to work in, and BLAS the solver's threads."
     lend = getattr(self.model, 'memory', self) is None
-    if lend:
-        from bnnp.speed import Memory
-        self.memory = self.model.memory = Memory()
+    self.memory = Memory()
+    if lend: self.model.memory = self.memory
     try:
-        with threadpool_limits(self.threads, user_api='blas'): yield
+        with threadpool_limits(self.threads, user_api='blas'), ThreadPoolExecutor(1) as pool:
+            self.ahead = Ahead(partial(self.batch_of, memory=Memory()), pool)
+            yield
     finally:
-        self.memory = None
+        self.ahead = self.memory = None
         if lend: self.model.memory = None
 
 @patch
