@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['CheckpointError', 'pack', 'unpack', 'save_checkpoint', 'OtherRun', 'load_checkpoint', 'checkpoint_path',
-           'checkpoints', 'newest_checkpoint', 'expect_form', 'digest', 'describe']
+           'checkpoints', 'newest_checkpoint', 'expect_form']
 
 # %% ../nbs/a_checkpoints.ipynb #e581dff2
-import functools, hashlib, json, math, os, types, warnings, zipfile, zlib
-from dataclasses import fields, is_dataclass
+import json, math, os, warnings, zipfile
 from pathlib import Path
 
 import numpy as np
@@ -129,39 +128,3 @@ def expect_form(name: str, value, like, finite: bool = True) -> None:
         if not fits: raise ValueError(f'{name} is {value!r:.50}, not {like.dtype} of shape {like.shape}')
         if finite and value.dtype.kind == 'f' and not np.isfinite(value).all(): raise ValueError(f'{name} is not finite')
     elif not (is_number(value) and is_number(like) or type(value) is type(like)): raise ValueError(f'{name} is {value!r:.50}')
-
-# %% ../nbs/a_checkpoints.ipynb #750dd146
-def _code(code: types.CodeType) -> list:
-    "What decides what a function does, the same in each process."
-    constants = [_code(c) if isinstance(c, types.CodeType) else sorted(map(repr, c)) if isinstance(c, frozenset) else repr(c)
-                 for c in code.co_consts]
-    return [code.co_code.hex(), code.co_names, code.co_varnames, constants]
-
-def digest(value) -> str: # twelve hexadecimal digits
-    "A short name for what JSON can hold."
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-# %% ../nbs/a_checkpoints.ipynb #994a4c12
-def describe(
-    value, # a setting
-    seen: tuple = (), # what it is a part of
-): # what JSON can hold
-    "A setting in a form that is the same in each process, and differs when the setting does."
-    if value is None or isinstance(value, (bool, int, float, str)): return value
-    if id(value) in seen: return '…'
-    inner = functools.partial(describe, seen=(*seen, id(value)))
-    if isinstance(value, np.generic): return value.item()
-    if isinstance(value, np.ndarray): return f'{value.dtype} {value.shape} {zlib.crc32(np.ascontiguousarray(value)):08x}'
-    if isinstance(value, dict): return {str(k): inner(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)): return [inner(v) for v in value]
-    if isinstance(value, types.MethodType): return [inner(value.__self__), value.__name__]
-    if isinstance(value, functools.partial): return [inner(value.func), inner(value.args), inner(value.keywords)]
-    module, name = getattr(value, '__module__', None), getattr(value, '__qualname__', getattr(value, '__name__', '<'))
-    if isinstance(value, type) or '<' not in name and module != '__main__': return f'{module}.{name}'
-    if isinstance(value, types.FunctionType):
-        kept = value.__defaults__, value.__kwdefaults__, [c.cell_contents for c in value.__closure__ or ()]
-        return f'{module}.{name} {digest([_code(value.__code__), inner(kept)])}'
-    if isinstance(value, (set, frozenset)): return sorted(str(inner(v)) for v in value)
-    if not hasattr(value, '__dict__') and ' at 0x' not in repr(value): return repr(value)
-    names = [f.name for f in fields(value)] if is_dataclass(value) else getattr(value, '__dict__', ())
-    return [inner(type(value)), {name: inner(getattr(value, name)) for name in names}]
