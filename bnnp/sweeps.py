@@ -37,7 +37,7 @@ from .code import CodeReader, checksum, describe, module_of
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import as_path, catch_signals, locked, write_whole
 from .layers import NORMS
-from .logs import finite, log_line, say, tqdm
+from .logs import finite, lines_of, log_line, say, tqdm
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole
 from .plots import clean, in_words, number, of_data
@@ -345,7 +345,7 @@ def is_record(line) -> bool: # line is what JSON gave
 
 def read_record(path: Path) -> dict: # from `record_of`; None if there is no such log, or it is damaged
     "What came of a run, from its log."
-    try: line = json.loads(path.read_bytes().splitlines()[-1])
+    try: line = json.loads(deque(lines_of(path), maxlen=1)[0])
     except (OSError, ValueError, IndexError, RecursionError): return None
     return line if is_record(line) else None
 
