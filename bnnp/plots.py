@@ -54,12 +54,11 @@ def load_runs(folder='submission_logs') -> tuple: # `RunRecord`s sorted by name,
         except (LogError, OSError) as e: skipped.append((path, getattr(e, 'strerror', None) or str(e).removeprefix(f'{path}: ')))
     return runs, sorted(skipped, key=lambda s: natural(s[0]))
 
-# %% ../nbs/a_plots.ipynb #d93aac71
+# %% ../nbs/a_plots.ipynb #1ffb77f6
 def number(value) -> float: # NaN if it is none
     "A number that float32 can hold, as a float; NaN for anything else."
     return float(value) if is_number(value) and abs(value) < 3.4e38 else math.nan
 
-# %% ../nbs/a_plots.ipynb #1ffb77f6
 PANELS = {'loss': 'training loss (nats)', 'train_acc': 'training accuracy (fraction)', 'val_acc': 'validation accuracy (fraction)'}
 
 def curves(run: RunRecord) -> dict: # for each of `PANELS`, epochs and values as a (2, n) array
@@ -110,7 +109,6 @@ def clean(text: str, longest: int = 100) -> str: # one line
     text = ''.join(c if c.isprintable() else '?' for c in ' '.join(text.split()))
     return text if len(text) <= longest else text[:longest - 3] + '...'
 
-# %% ../nbs/a_plots.ipynb #21585193
 def in_words(name: str, value) -> str: # such as 'batch norm'
     "A setting, of any type that JSON has, as a person would say it."
     if isinstance(value, list):
