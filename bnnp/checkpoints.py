@@ -21,7 +21,6 @@ class CheckpointError(ValueError): "A checkpoint that cannot be used; the messag
 
 class OtherRun(CheckpointError): "A checkpoint of another run, or of another version."
 
-# %% ../nbs/a_checkpoints.ipynb #2f7f984e
 def pack(value, arrays: dict, path: str = ''): # all but the arrays, as JSON can hold it
     "Take a state apart: its arrays go into `arrays`, by path. A `TypeError` names what a checkpoint cannot hold."
     if isinstance(value, (np.ndarray, np.generic)) and not value.dtype.hasobject:

@@ -31,11 +31,8 @@ def instructions(code: CodeType) -> list: # of `dis.Instruction`
 # %% ../nbs/a_code.ipynb #4f466c22
 class CodeReader:
     "Values as text; the code of functions and classes that they hold, directly or not, is kept by module."
-    def __init__(self,
-        follow: Callable, # of the name of a module: does its code count?
-        hold: Callable = None, # the same: do attributes of its objects count? None for the answers of `follow`
-        tables: tuple = (), # dictionaries whose rows do not count
-    ):
+    def __init__(self, follow: Callable, hold: Callable = None, tables: tuple = ()): # tables: dictionaries whose rows do not count
+        "Called with the name of a module: does its code count (follow), and what its objects hold (hold)?"
         self.follow, self.hold, self.tables = follow, hold or follow, tables
         self.strings, self.seen, self.texts = set(), {}, defaultdict(set)
 
@@ -48,7 +45,8 @@ class CodeReader:
         return self.seen[id(value)][1]
 
     def new(self, value) -> str:
-        if isinstance(value, np.ndarray): return f'{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}'
+        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            return f'{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value)).hexdigest()[:12]}'
         if any(value is t for t in self.tables): return 'a table'
         if isinstance(value, (set, frozenset)): return str(sorted(map(self.read, value)))
         if (parts := parts_of(value)) is not None: return f'[{", ".join(map(self.read, parts))}]'
@@ -80,21 +78,18 @@ def named(self: CodeReader, value) -> str: # of a function or class
     name = f'{module}.{value.__qualname__}'
     if not self.follow(module) and not unnamed: return name
     self.seen[id(value)] = value, name
-    code = self.read(self.of_class(value) if isinstance(value, type) else self.of_function(value))
+    code = self.read(self.body_of(value))
     self.texts[module].add(f'{name} {code}')
     return f'{name} {checksum(code)}' if unnamed else name
 
 @patch
-def of_class(self: CodeReader, value: type) -> list:
-    "Its bases, and what stands in its body."
-    body = {k: v for k, v in sorted(vars(value).items()) if k not in NOT_CODE and not k.startswith(('__dataclass', '__slot'))}
-    return [value.__bases__, body]
-
-@patch
-def of_function(self: CodeReader, f: FunctionType) -> list:
-    "Its code, what it holds, and the globals that it uses."
-    cells = [cell.cell_contents for cell in f.__closure__ or () if cell != type(cell)()]
-    return [f.__code__, f.__defaults__, f.__kwdefaults__, cells, sorted(self.used(f.__code__, f.__globals__).items())]
+def body_of(self: CodeReader, value) -> list:
+    "Of a class its bases, and what stands in its body; of a function its code, what it holds, and the globals that it uses."
+    if isinstance(value, type):
+        return [value.__bases__, {k: v for k, v in sorted(vars(value).items())
+                                  if k not in NOT_CODE and not k.startswith(('__dataclass', '__slot'))}]
+    cells = [cell.cell_contents for cell in value.__closure__ or () if cell != type(cell)()]
+    return [value.__code__, value.__defaults__, value.__kwdefaults__, cells, sorted(self.used(value.__code__, value.__globals__).items())]
 
 @patch
 def object(self: CodeReader, value) -> str:

@@ -305,7 +305,6 @@ def load_images(
     return dict(X_train=X[:n], y_train=y[:n], X_test=X[n:], y_test=y[n:], classes=list(m.classes), name=m.name,
                 checksum=m.content, path=str(path))
 
-# %% ../nbs/a_datasets.ipynb #bb9896bc
 def load_cifar10(data_dir=None, download: bool = True) -> dict: # as from `load_images`, X_train (50000, 3, 32, 32)
     "CIFAR-10, found or downloaded, verified and read; the images are views of one array of 184 MB. Raises `DataError`."
     return load_images(DATASETS['cifar10'], data_dir, download)

@@ -116,7 +116,6 @@ def _put(temporary, path, new: bool) -> None:
         open(path, 'xb').close()
     os.replace(temporary, path)
 
-# %% ../nbs/a_files.ipynb #3a1e8fdd
 @contextmanager
 def whole_file(path, new: bool = False): # new: a `FileExistsError` if the name is taken? Else what was there is replaced
     "A file to write to, which stands at `path` when the block ends well, and else never does; its folder is made."

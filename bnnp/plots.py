@@ -88,7 +88,6 @@ def settings(run: RunRecord) -> dict: # value by name
     name = data.get('name') if isinstance(data, dict) else data
     return found | ({'dataset': name} if isinstance(name, str) else {})
 
-# %% ../nbs/a_plots.ipynb #2e34689a
 WORDS = { # by setting; a normalization has words of its own
     'hidden_dims': '{} hidden', 'epochs': '{} epochs', 'reg': 'L2 {}', 'shift': 'shifts by up to {}',
     'num_train': '{} training images', 'num_val': '{} validation images',
@@ -181,7 +180,6 @@ def together(points: list, band: str = 'range') -> np.ndarray: # (2, n) for each
     ends = (mean - half, mean + half) if band == 'interval' else (values.min(axis=0), values.max(axis=0))
     return np.array([x, mean, *ends])
 
-# %% ../nbs/a_plots.ipynb #2fa8725b
 def draw_curves(axes: list, group: list, look: dict, band: str): # band is one of `BANDS`, or None
     "Draw one run, or the mean and band of several; returns a line for the legend."
     for ax, name in zip(axes, PANELS):
@@ -245,7 +243,6 @@ def run_table(runs: list) -> Table: # '-' for what a log does not say
                      show(number(result.get('test_acc')), '.3f'), show(*seconds[-1:] or [math.nan], '.1f')))
     return Table(rows)
 
-# %% ../nbs/a_plots.ipynb #cf47e421
 def plot_parser() -> argparse.ArgumentParser:
     "The command line of `bnnp_plot`."
     parser = argparse.ArgumentParser(description='Draw the loss and the accuracies of all runs in a folder of logs.')
@@ -267,7 +264,6 @@ def usable_runs(folder: str) -> list: # of `RunRecord`
     if not runs: sys.exit(f'no {"usable " if skipped else ""}runs in {folder}: {advice}')
     return runs
 
-# %% ../nbs/a_plots.ipynb #14590546
 def plot_command(argv: list = None) -> None: # words of the command line; None for those of the process
     "Draw the runs of a folder from the command line; a mistake is one line on stderr and a status other than 0."
     args = plot_parser().parse_args(argv)

@@ -98,13 +98,10 @@ def build(
 def header(config: RunConfig, data: dict, threads: int) -> dict: # what JSON can hold
     "What the first line of a run's log says beside its name."
     return dict(
-        config=asdict(config),
-        seed=config.seed,
-        dataset=dict(name=data['name'], checksum=data['checksum'],
-                     num_train=len(data['X_train']), num_val=len(data['X_val'])),
+        config=asdict(config), seed=config.seed,
+        dataset=dict(name=data['name'], checksum=data['checksum'], num_train=len(data['X_train']), num_val=len(data['X_val'])),
         versions=dict(bnnp=bnnp.__version__, numpy=np.__version__, python=platform.python_version()),
-        threads=threads,
-        started=time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()))
+        threads=threads, started=time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()))
 
 # %% ../nbs/a_runs.ipynb #a08bc017
 def is_unfinished(path: Path) -> bool:
@@ -221,7 +218,6 @@ def _expect_buildable(config: RunConfig) -> None:
     positive = min(config.hidden_dims) > 0                      # if not, the message should show them as they are
     build(replace(config, hidden_dims=(1,) * len(config.hidden_dims)) if positive else config, TINY)
 
-# %% ../nbs/a_runs.ipynb #32e636ca
 def _expect_consistent(args: argparse.Namespace) -> None:
     "Raise a `ValueError` about options that a network and a solver do not know."
     if args.use_batchnorm and args.normalization not in (None, 'batchnorm'):

@@ -8,8 +8,8 @@ __all__ = ['EXPERIMENTS', 'NO_NUMBERS', 'TABLES', 'Row', 'Notes', 'prepared', 'd
            'differences', 'perform', 'log_path', 'record_of', 'write_log', 'read_record', 'summary_path',
            'read_summary', 'Result', 'looked_up', 'known_results', 'why_missing', 'stored', 'store', 'on_this_data',
            'usual_workers', 'sweep', 'by_label', 'paired_differences', 'summary', 'interval_text', 'summary_table',
-           'stacked', 'series', 'draw_mean', 'draw_series', 'draw_outcomes', 'estimate', 'sweep_parser',
-           'dask_executor', 'sweep_command']
+           'stacked', 'series', 'draw_mean', 'draw_series', 'draw_outcomes', 'sweep_parser', 'dask_executor',
+           'sweep_command']
 
 # %% ../nbs/a_sweeps.ipynb #bc46a0ad
 from .runs import RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
@@ -584,20 +584,6 @@ def _draw_dots(ax, rows: list) -> None: # of `Row`
     ax.set(yticks=range(len(rows)), yticklabels=[r.label for r in rows], xlabel=_in_full(rows[0].outcome))
     ax.invert_yaxis()
 
-# %% ../nbs/a_sweeps.ipynb #090a3e44
-def estimate(experiment: Experiment, log_dir=None, summary=None) -> tuple: # runs there, runs missing, seconds of work or NaN
-    "How much there is to do, for one worker."
-    found = looked_up(experiment, log_dir, summary)
-    missing, took = [t for t, same, _ in found if not same], {t.label: old['took'] for t, _, old in found if old}
-    return len(found) - len(missing), len(missing), sum(took.get(t.label, math.nan) for t in missing)
-
-def _duration(seconds: float) -> str: # such as '3.2 min'
-    "Seconds as a person says them."
-    if math.isnan(seconds): return 'not known'
-    for unit, size in (('h', 3600), ('min', 60)):
-        if seconds >= size: return f'{seconds / size:.1f} {unit}'
-    return f'{seconds:.0f} s'
-
 # %% ../nbs/a_sweeps.ipynb #26ce9ef5
 register(Experiment('smoke', 'Does the machine run? (a few seconds)',
                     RunConfig((20, 20), epochs=2, num_train=200, batch_size=50, dataset='shapes10'),
@@ -616,7 +602,7 @@ def sweep_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add('name', nargs='?', metavar='NAME', help='which experiment, or all')
     add('--list', action='store_true', help='say which experiments there are')
-    add('--time', action='store_true', help='only say how much there is to do, and how long it will take')
+    add('--time', action='store_true', help='only say what there is to do, why, and how long it took the last time')
     add('--seeds', type=int, metavar='N', help='how many, instead of what the experiment asks for')
     add('--first_seed', type=int, metavar='N', help='count seeds from here (default: 0)')
     add('--workers', type=int, metavar='N', help='processes (default: one a core)')
@@ -639,12 +625,15 @@ def _adjusted(args: argparse.Namespace) -> list: # of `Experiment`
     given = {k: v for k in ('seeds', 'first_seed') if (v := getattr(args, k)) is not None}
     return [on_this_data(replace(e, **given), args.dataset, args.data_dir) for e in chosen]
 
-def _say_times(experiments: list, args: argparse.Namespace) -> None:
-    "How much there is to do, and how long it will take."
-    found = [(e, *estimate(e, args.log_dir, args.summary)) for e in experiments]
-    times = [work / (args.workers or usual_workers(e)) for e, *_, work in found]
-    rows = [[e.name, str(n), str(todo), _duration(s) if todo else '-'] for (e, n, todo, _), s in zip(found, times)]
-    say(str(Table([['experiment', 'runs there', 'to do', 'about'], *rows, ['together', '', '', _duration(sum(times))]])))
+def _announce(experiment: Experiment, args: argparse.Namespace) -> None:
+    "Say what is there, what is to run and why, and how long it takes if it took some time before."
+    found = looked_up(experiment, args.log_dir, args.summary)
+    to_do, took = why_missing(found), {t.label: old['took'] for t, _, old in found if old}
+    seconds = sum(took.get(t.label, math.nan) for t, same, _ in found if not same) / (args.workers or usual_workers(experiment))
+    places = ' or '.join(filter(None, (args.summary, args.log_dir)))
+    say(f'{experiment.name}: {len(found) - to_do.total()} of {len(found)} runs are there, in {places}')
+    for why, count in to_do.items(): say(f'to run: {count}, {why}')
+    if seconds > 0: say(f'this takes about {seconds / 60:.1f} min')
 
 # %% ../nbs/a_sweeps.ipynb #61297e48
 @contextmanager
@@ -661,18 +650,15 @@ def dask_executor(address: str): # of a scheduler, such as tcp://host:8786
 
 # %% ../nbs/a_sweeps.ipynb #a52d5b3a
 def _sweep_or_say(experiment: Experiment, executor: Executor, args: argparse.Namespace) -> list: # of `Result`
-    "A sweep that says what is there, what it will run and why, and what there is of it when it is stopped."
-    look = lambda: looked_up(experiment, args.log_dir, args.summary)
-    found = look()
-    to_do, n = why_missing(found), len(found)
-    say(f'{experiment.name}: {n - to_do.total()} of {n} runs are there, in {" or ".join(filter(None, (args.summary, args.log_dir)))}')
-    for why, count in to_do.items(): say(f'to run: {count}, {why}')
+    "A sweep that says what it will do, and what there is of it when it is stopped."
+    _announce(experiment, args)
     try:
         with catch_signals(patient=False):
             return sweep(experiment, executor, args.workers, args.log_dir, args.summary, args.data_dir)
     except DataError as e: raise DataError(f'{e}; or ask for drawn images, with --dataset shapes10') from None
     except KeyboardInterrupt as e:
-        say(f'stopped: {sum(bool(r) for _, r, _ in look())} of {n} runs are done and kept; the same command goes on from there')
+        there, missing = known_results(experiment, args.log_dir, args.summary)
+        say(f'stopped: {len(there)} of {len(there) + len(missing)} runs are done and kept; the same command goes on from there')
         sys.exit(128 + (e.args or [signal.SIGINT])[0])
 
 def _report(experiment: Experiment, results: list, args: argparse.Namespace) -> int: # runs that failed
@@ -698,8 +684,7 @@ def sweep_command(argv: list = None) -> None: # words of the command line; None 
         return say('\n'.join(f'{e.name:15} {len(combinations(e)) * e.seeds:>4} runs   {e.question}' for e in EXPERIMENTS.values()))
     with one_line_errors(), ExitStack() as stack:
         chosen = _adjusted(args)
-        if args.time or args.name == 'all': _say_times(chosen, args)
-        if args.time: return
+        if args.time: return [_announce(e, args) for e in chosen] and None
         executor = stack.enter_context(dask_executor(args.scheduler)) if args.scheduler else None
         failed = sum(_report(e, _sweep_or_say(e, executor, args), args) for e in chosen)
     if failed: sys.exit(f'{failed} runs failed; the same command tries them again')
