@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .files import locked, naming, write_whole
+from .files import as_path, locked, naming, write_whole
 
 # %% ../nbs/a_datasets.ipynb #c76761f9
 class DataError(OSError):
@@ -139,8 +139,7 @@ def _places(data_dir=None):
     "Where data may be, in the order of the search: in `data_dir` alone, if it is given."
     named = (os.environ.get('BNNP_DATA') or None) if data_dir is None else data_dir
     rest = [cache_dir(), Path('deeplearning')/'datasets', Path('cs231n')/'datasets'] if data_dir is None else []
-    try: return rest if named is None else [Path(named).expanduser(), *rest]
-    except RuntimeError: raise DataError(f'{named}: there is no such home directory') from None
+    return rest if named is None else [as_path(named), *rest]
 
 # %% ../nbs/a_datasets.ipynb #c946ce0d
 def _missing(folder, m):

@@ -72,8 +72,11 @@ def sync_folder(folder) -> None:
 
 # %% ../nbs/a_files.ipynb #6d2afddd
 def as_path(path) -> Path:
-    "A path in which `~` is the home folder, if there is one."
-    return Path(os.path.expanduser(path))
+    "A path in which `~` is the home folder; an `OSError` if there is no such home."
+    path = Path(os.path.expanduser(path))
+    literal = not str(path).startswith('~') or os.path.lexists(path.parts[0])
+    if not literal: raise FileNotFoundError(errno.ENOENT, 'there is no such home directory', str(path))
+    return path
 
 @contextmanager
 def naming(path): # the file in question

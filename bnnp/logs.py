@@ -99,7 +99,7 @@ class RunRecord:
         kind, lines = line['kind'], dict(train=self.train, epoch=self.epochs)
         if kind in lines:
             _go_back(lines[kind], line['step'])
-            lines[kind].append(line)
+            lines[kind].append(dict([(k, v) for k, v in line.items() if not isinstance(v, (list, dict))][:50]))
         elif kind == 'resume':
             for kept in lines.values(): _go_back(kept, line['step'] + 1)
             self.stopped = self.result = None
@@ -121,7 +121,7 @@ def parse_line(path: Path, number: int, text: bytes) -> dict: # None for a line 
     return line
 
 # %% ../nbs/a_logs.ipynb #c9cc8974
-MAX_LINE, MAX_FILE = 1 << 20, 48 << 20      # bytes: no log has a longer line, or is longer
+MAX_LINE, MAX_FILE = 1 << 20, 16 << 20      # bytes: no log has a longer line, or is longer
 
 def lines_of(path: Path, most: int = MAX_FILE): # iterator over bytes
     "The lines of a file; a `LogError` if it is none, or too long."

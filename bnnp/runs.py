@@ -9,7 +9,7 @@ __all__ = ['DTYPE', 'CHOICES', 'TINY', 'LEAST', 'RunConfig', 'run_name', 'build'
 
 # %% ../nbs/a_runs.ipynb #d5dbdab7
 import argparse, errno, os, platform, signal, sys, time, warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
 from pathlib import Path
@@ -183,11 +183,12 @@ def _kind(name: str, of: type) -> dict: # arguments of `add_argument`
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     "Options from the fields of `RunConfig`, with their defaults and comments."
-    comments = docments(RunConfig)
+    comments = dict.fromkeys(f.name for f in fields(RunConfig))
+    with suppress(OSError): comments = docments(RunConfig)      # there is no source where only .pyc files are
     for f in fields(RunConfig):
         shown = ' '.join(map(str, f.default)) if f.type is tuple else f.default
         said = '' if f.default is None or f.default is False else f' (default: {shown})'
-        parser.add_argument(f'--{f.name}', default=f.default, help=f'{comments[f.name]}{said}', **_kind(f.name, f.type))
+        parser.add_argument(f'--{f.name}', default=f.default, help=f'{comments[f.name] or ""}{said}', **_kind(f.name, f.type))
 
 # %% ../nbs/a_runs.ipynb #18dcc956
 def train_parser() -> argparse.ArgumentParser:
