@@ -267,6 +267,20 @@ def test_relu_and_dropout_do_not_round(dtype):
         assert dropout_backward(x[:, 2:4], cache).tolist() == out.tolist()
 
 
+@pytest.mark.parametrize('dtype', FLOATS)
+def test_a_single_number(dtype):
+    "An array of no axes has no first axis to cut into pieces."
+    for x in -2, 0, 3:
+        x, dout = np.array(x, dtype), np.array(5, dtype)
+        out, cache = relu_forward(x)
+        dx = relu_backward(dout, cache)
+        assert (out, dx) == (max(x, 0), 5 * (x > 0)) and out.dtype == dx.dtype == dtype and np.shape(dx) == ()
+        for seed in range(4):
+            out, cache = dropout_forward(x, {'p': .5, 'mode': 'train', 'seed': seed, 'inverted': True})
+            kept = bool(dropout_mask((), .5, seed))
+            assert out == 2 * kept * x and dropout_backward(dout, cache) == 10 * kept and out.dtype == dtype
+
+
 # types, layouts, and what belongs to the caller
 
 def draw_for(name):
