@@ -43,6 +43,7 @@ def bundle(site):
                     f'--outdir={site}/assets', '--loader:.woff2=file', '--loader:.woff=empty', '--loader:.ttf=empty', '--asset-names=[name]',
                     '--log-level=warning'], cwd=HERE, check=True)
     shutil.copy2(HERE/'assets/icon.svg', site/'assets')
+    shutil.copy2(HERE.parent/'LICENSE', site/'assets/LICENSE.txt')
     for package in BUNDLED:
         licence = next((HERE/'node_modules'/package).glob('LICENSE*'))
         shutil.copy2(licence, site/'assets'/f'LICENSE.{package.split("/")[-1]}.txt')
