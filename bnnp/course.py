@@ -18,6 +18,7 @@ from fastcore.basics import patch
 
 # %% ../nbs/a_course.ipynb #3161154b
 from . import datasets, files, gradient_check, layers, network, solver
+from .arrays import expect_labels, floating, numeric
 from .data import get_CIFAR10_data
 from .gradient_check import eval_numerical_gradient_array, grad_check_sparse, rel_error
 from .layers import *

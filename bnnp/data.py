@@ -211,9 +211,10 @@ def take_batch(
     dtype=np.float32, # of the result
     out=None, # (n, D) array of that dtype to write to, or None
 ) -> np.ndarray: # (n, D)
-    "`(X[index] - mean) * scale` as rows, without a floating point copy of X."
+    "`(X[index] - mean) * scale` as rows, without a floating point copy of X; a view of X if nothing has to be done."
     rows = X[index]
     rows = rows.reshape(len(rows), int(np.prod(X.shape[1:])))
+    if out is None and mean is scale is None and rows.dtype == dtype: return rows
     if out is None: out = np.empty(rows.shape, dtype)
     np.copyto(out, rows, casting='same_kind')
     if mean is not None: out -= np.asarray(mean, out.dtype).reshape(-1)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHARE', 'KINDS', 'RULES', 'SCHEDULES', 'with_defaults', 'in_pieces', 'places', 'sgd', 'sgd_momentum',
-           'sgd_momentum_torch', 'at_least_tiny', 'rmsprop', 'adam', 'update_rule', 'decay_weights', 'one_cycle',
-           'find_schedule']
+           'sgd_momentum_torch', 'at_least_tiny', 'rmsprop', 'adam', 'update_rule', 'decay_weights', 'limit_norms',
+           'one_cycle', 'find_schedule']
 
 # %% ../nbs/05a_optim.ipynb #7c007867
 import math
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .layers import PIECE
+from .arrays import PIECE, total
 from .options import FLAG, expect, is_number, number, one_of
 
 # %% ../nbs/05a_optim.ipynb #5145bac8
@@ -34,9 +34,8 @@ def with_defaults(
     return config
 
 # %% ../nbs/05a_optim.ipynb #200da387
-def in_pieces(*arrays: np.ndarray # of one shape
-             ) -> Iterator[list]: # of views of the same part of each
-    "Go through arrays together, piece by piece; those that are not contiguous, all at once."
+def in_pieces(*arrays: np.ndarray) -> Iterator[list]: # of views of the same part of each
+    "Go through arrays of one shape together, piece by piece; those that are not contiguous, all at once."
     if not all(a.flags.c_contiguous for a in arrays): yield list(arrays); return
     flat = [a.reshape(-1) for a in arrays]
     for i in range(0, flat[0].size, PIECE): yield [a[i:i + PIECE] for a in flat]
@@ -105,11 +104,8 @@ def sgd_momentum_torch(
     return out, config
 
 # %% ../nbs/05a_optim.ipynb #74bc5422
-def at_least_tiny(
-    epsilon: float, # to be added to a root
-    dtype: np.dtype, # of the numbers
-) -> float: # epsilon, or the smallest positive number of the type if that is larger
-    "An epsilon that the type can hold; 0 stays 0."
+def at_least_tiny(epsilon: float, dtype: np.dtype) -> float:
+    "Epsilon, or the smallest positive number of a type if that is larger; 0 stays 0."
     return max(epsilon, float(np.finfo(dtype).smallest_subnormal)) if epsilon else 0.0
 
 # %% ../nbs/05a_optim.ipynb #394da389
@@ -171,6 +167,17 @@ def decay_weights(
     "Decoupled weight decay, @eq-decoupled, which leaves biases, gamma and beta alone."
     for name, w in params.items():
         if name.startswith('W'): w *= 1 - learning_rate * strength
+
+# %% ../nbs/05a_optim.ipynb #5f019188
+def limit_norms(
+    params: dict, # arrays by name; those whose names begin with W are weights (D, M), and are changed in place
+    limit: float, # c in @eq-max-norm
+) -> None:
+    "Shorten the weights of each unit that are longer than the limit [@srivastava2014dropout], @eq-max-norm."
+    for w in (w for name, w in params.items() if name.startswith('W')):
+        length = np.sqrt(total(0, w, w)[0])
+        too_long = length > limit
+        if too_long.any(): w[:, too_long] *= (limit / length[too_long]).astype(w.dtype)
 
 # %% ../nbs/05a_optim.ipynb #dc43db20
 def one_cycle(
