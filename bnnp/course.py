@@ -23,7 +23,7 @@ from .data import get_CIFAR10_data
 from .gradient_check import eval_numerical_gradient_array, grad_check_sparse, rel_error
 from .layers import *
 from .optim import adam, rmsprop, sgd, sgd_momentum
-from .options import expect, number
+from .options import expect, number, whole
 
 # %% ../nbs/a_course.ipynb #9ca7d971
 #| eval: false
@@ -138,7 +138,7 @@ class NeuralNet(TwoLayerNet):
     def train(self, X, y, X_val, y_val, learning_rate=1e-3, learning_rate_decay=0.95, reg=5e-6, num_iters=100, batch_size=200, verbose=False):
         "Gradient descent for `num_iters` steps; returns the histories of the loss and of both accuracies."
         run = Solver(self, dict(X_train=X, y_train=y, X_val=X_val, y_val=y_val), lr_decay=learning_rate_decay, batch_size=batch_size,
-                     num_epochs=num_iters, optim_config={'learning_rate': learning_rate}, verbose=verbose)
+                     num_epochs=expect('num_iters', num_iters, whole(1)), optim_config={'learning_rate': learning_rate}, verbose=verbose)
         self.reg, kept = 2 * expect('reg', reg, number(0)), self.reg
         while run.step < num_iters:
             if run.is_due: run.end_epoch()
@@ -233,6 +233,7 @@ def visualize_grid(
     padding: int = 1, # pixels between images
 ) -> np.ndarray: # one image, float64
     "Images in a square grid."
+    ubound, padding = expect('ubound', ubound, number()), expect('padding', padding, whole())
     (N, H, W, C), low = Xs.shape, Xs.min(axis=(1, 2, 3), keepdims=True)
     spread, side = Xs.max(axis=(1, 2, 3), keepdims=True) - low, math.ceil(math.sqrt(N))
     tiles = np.zeros((side**2, H + padding, W + padding, C))
