@@ -163,7 +163,7 @@ def complex_step_gradient(
     return grad
 
 # %% ../nbs/01_gradient_check.ipynb #26c14b60
-TINY = np.finfo(np.float64).tiny
+TINY = float(np.finfo(np.float64).tiny)
 STEPS = {'complex': {'float64': 1e-30, 'float32': 1e-30}, 'central': {'float64': 6e-6, 'float32': 5e-3}}
 TOLERANCES = {'complex': {'float64': 1e-12, 'float32': 1e-4}, 'central': {'float64': 1e-7, 'float32': 1e-2}}
 
@@ -217,7 +217,7 @@ class GradientError(AssertionError):
 def _compare(name, method, analytic, numeric, tol, scale, h=None):
     "A `GradientReport` on the two arrays, with errors relative to `scale`."
     with np.errstate(invalid='ignore', over='ignore'):
-        errors = np.abs(analytic - numeric) / scale
+        errors = np.abs(analytic - numeric) / (scale := max(scale, TINY))
     where = tuple(map(int, np.unravel_index(np.argmax(errors), errors.shape)))   # a nan counts as the largest
     beyond = errors.size - np.count_nonzero(errors <= tol)
     return GradientReport(name, method, float(errors[where]), where, float(analytic[where]), float(numeric[where]),
@@ -237,7 +237,7 @@ def check_gradient(
     method: str = 'complex', # or 'central', which steps `x` in place
     tol: float | None = None, # largest relative error that passes; by default `TOLERANCES`
     name: str = 'x', # what reports call the gradient
-    scale: float = TINY, # errors are relative to the largest numeric entry, or to this if it is larger
+    scale: float = 0.0, # errors are relative to the largest numeric entry, or to this if it is larger
     h: float | None = None, # step; by default `STEPS`
 ) -> GradientReport: # the error and where it is
     "Compare a gradient with the numeric one. Raises `GradientError` when the largest error exceeds the tolerance."
@@ -297,7 +297,7 @@ def check_projected(
     method: str = 'complex', # or 'central'
     tol: float | None = None, # largest error that passes, relative to the gradient's length; by default `TOLERANCES`
     seed: int = 0, # of the directions
-    scale: float = TINY, # errors are relative to the gradient's length, or to this if it is larger
+    scale: float = 0.0, # errors are relative to the gradient's length, or to this if it is larger
     h: float | None = None, # step; by default `STEPS`
 ) -> GradientReport: # one entry for each direction
     "Compare directional derivatives along random directions of all parameters. A `GradientError` names the worst one."
@@ -317,7 +317,7 @@ def check_projected(
 def ledger(
     rows: Iterable, # of (name, ours, reference)
     tol: float | None = None, # largest error that passes, relative to the reference's largest entry
-    scale: float = TINY, # or relative to this if it is larger
+    scale: float = 0.0, # or relative to this if it is larger
 ) -> Table: # largest absolute errors; 'exact' where all bits agree
     "Set arrays beside their references. Raises `GradientError` for the first row beyond `tol`."
     table = [('name', 'largest entry', 'error')]
