@@ -304,7 +304,8 @@ def check_accuracy(self: Solver,
     batch_size: int = 1000, # examples at a time; does not change the result
 ) -> float: # fraction of examples whose highest score is the right one
     "Accuracy in test mode."
-    X, y = np.asarray(X), np.asarray(y)
+    X, y, batch_size = np.asarray(X), np.asarray(y), expect('batch_size', batch_size, whole(1))
+    num_samples = expect('num_samples', num_samples, optional(whole(1)))
     if not len(X) or y.shape != (len(X),):
         raise ValueError(f'y must have one label for each of {len(X)} > 0 examples, got shape {y.shape}')
     index, right = self._sample(len(X), num_samples), 0
