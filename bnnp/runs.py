@@ -246,11 +246,11 @@ def one_line_errors():
     "Within the block, what a user can mend is one line on stderr and status 1; Ctrl-C is status 130, a second `kill` 143."
     shown, warnings.formatwarning = warnings.formatwarning, lambda message, *_: f'warning: {message}\n'
     try: yield
-    except MemoryError as e: sys.exit(f'error: not enough memory {e}'.strip())
+    except MemoryError as e: sys.exit(': '.join(['error: not enough memory', *filter(None, [str(e)])]))
     except (OSError, ValueError, FloatingPointError) as e: sys.exit(f'error: {_last_words(e)}')
     except RuntimeError as e:
-        if 'start new thread' not in str(e): raise              # a bug
-        sys.exit(f'error: {e}: try --threads 1')
+        if 'thread' not in str(e): raise                        # a bug
+        sys.exit(f'error: {e}{_FEWER}')
     except KeyboardInterrupt as e: sys.exit(128 + (e.args or [signal.SIGINT])[0])
     finally: warnings.formatwarning = shown
 
@@ -258,7 +258,9 @@ def _last_words(e: Exception) -> str:
     "What is wrong: with which file, and what may help."
     if not getattr(e, 'strerror', None): return str(e)
     if e.filename: return f'{e.filename}: {e.strerror}'
-    return f'{e.strerror}: no more processes or threads are allowed, try --threads 1' if e.errno == errno.EAGAIN else str(e)
+    return e.strerror + _FEWER if e.errno == errno.EAGAIN else str(e)
+
+_FEWER = '; no more threads or processes are allowed here: try --threads 1, or --workers 1 in a sweep'
 
 # %% ../nbs/a_runs.ipynb #39704d9b
 def _summary(record: RunRecord) -> str:

@@ -34,7 +34,7 @@ from .code import CodeReader, checksum, describe, module_of
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import as_path, catch_signals, locked, write_whole
 from .layers import NORMS
-from .logs import finite, lines_of, log_line, say, tqdm
+from .logs import MAX_LINE, finite, lines_of, log_line, say, tqdm
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole
 from .plots import clean, in_words, number, of_data
@@ -232,6 +232,7 @@ def perform(trial: Trial, expected: str) -> dict: # header and lines for the log
     if data['checksum'] != expected:
         raise DataError(f'{data["name"]} has the checksum {data["checksum"]} here, {expected} where the run comes from')
     value = compact(trial.measure(trial.config, data, **trial.extra))
+    if len(json.dumps(value)) > MAX_LINE // 2: raise ValueError(f'a measure may return at most {MAX_LINE // 2:,} bytes of JSON')
     took, log = round(time.perf_counter() - start, 3), value.pop('log', [])
     return dict(header=header(trial.config, data, trial.threads), took=took, log=log, value=value)
 
@@ -341,7 +342,7 @@ def summary_path(folder, experiment: Experiment) -> Path: # named after the data
 def read_summary(path: Path) -> list: # of records; empty if there is no such file
     "What an experiment's summary says of its runs; a `ValueError` for a file that is none."
     if not path.exists(): return []
-    try: about, *lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    try: about, *lines = map(json.loads, lines_of(path, 1 << 26))
     except (ValueError, RecursionError): about, lines = None, [None]
     common = about.get('common', {}) if isinstance(about, dict) else None
     if not (isinstance(common, dict) and all(map(_is_record, lines))): raise ValueError(f'{path}: not a summary of an experiment')

@@ -1,6 +1,8 @@
 """Tests that take minutes, or a browser, wait until they are asked for: `pytest tests --all`, or by the name of their file."""
 from pathlib import Path
 
+import pytest
+
 LONG = {'test_kill', 'test_faults', 'test_fuzz', 'test_live', 'test_site', 'test_sweep'}
 
 
@@ -10,6 +12,11 @@ def pytest_addoption(parser): parser.addoption('--all', action='store_true', hel
 def pytest_ignore_collect(collection_path, config):
     named = {Path(arg.split('::')[0]).resolve() for arg in config.args}
     if collection_path.stem in LONG and not config.getoption('--all') and collection_path not in named: return True
+
+
+def pytest_sessionstart(session):
+    empty = [p.name for p in (Path(__file__).parents[1]/'bnnp').glob('*.py') if not p.stat().st_size]
+    if empty: pytest.exit(f'bnnp/{empty[0]} is empty: nbdev_export needs UTF-8, run PYTHONUTF8=1 nbdev_export', 2)
 
 
 def pytest_terminal_summary(terminalreporter, config):
