@@ -212,7 +212,7 @@ def train_parser() -> argparse.ArgumentParser:
 # %% ../nbs/a_runs.ipynb #c1d366b4
 _X, _y = np.zeros((1, 1), np.float32), np.zeros(1, np.int64)
 TINY = dict(X_train=_X, y_train=_y, X_val=_X, y_val=_y, X_test=_X, y_test=_y, classes=['a', 'b'])
-LEAST = dict(threads=1, num_train=1, num_val=1, split=0, shift=0)
+LEAST = dict(threads=1, num_train=1, num_val=0, split=0, shift=0)
 
 def _expect_buildable(config: RunConfig) -> None:
     "Raise a `ValueError` about a configuration that cannot be, without loading data or making a large network."

@@ -172,8 +172,9 @@ def trials(experiment: Experiment) -> list: # of `Trial`, those of a seed togeth
     seeds = range(experiment.first_seed, experiment.first_seed + experiment.seeds)
     variants = combinations(experiment)
     asked = [trial_of(experiment, label, changes, seed) for seed in seeds for label, changes in variants.items()]
-    codes = {t.label: code_of(t.measure, t.config, t.extra) for t in asked[:len(variants)]}       # the same for every seed
-    return [replace(t, code=codes[t.label]) for t in asked]
+    words = {t.label: str([v for v in (*vars(t.config).values(), *t.extra.values()) if not is_number(v)]) for t in asked}
+    codes = {w: code_of(t.measure, t.config, t.extra) for w, t in {words[t.label]: t for t in asked}.items()}     # no number changes it
+    return [replace(t, code=codes[words[t.label]]) for t in asked]
 
 # %% ../nbs/a_sweeps.ipynb #8ca8f0c3
 def identity(trial: Trial) -> dict: # what JSON can hold
@@ -222,11 +223,15 @@ def _data_for(config: RunConfig) -> dict: # as from `get_data`
         return _last_splits(_place_of(config), config.num_train, config.num_val, config.split)
 
 # %% ../nbs/a_sweeps.ipynb #002dd36c
+_CHECKED = set()                           # code that this process has, too
+
 def perform(trial: Trial, expected: str) -> dict: # header and lines for the log, seconds, value; `expected` is the data's checksum
     "Make a run; a `DataError` if this process has other data than it should, a `RuntimeError` if it has other code."
-    code = code_of(trial.measure, trial.config, trial.extra)
-    other = [module for module in code | trial.code if code.get(module) != trial.code.get(module)]
-    if other: raise RuntimeError(f'the code of {", ".join(other)} is another here than where the run comes from')
+    if (checked := str(trial.code)) not in _CHECKED:
+        code = code_of(trial.measure, trial.config, trial.extra)
+        other = [module for module in code | trial.code if code.get(module) != trial.code.get(module)]
+        if other: raise RuntimeError(f'the code of {", ".join(other)} is another here than where the run comes from')
+        _CHECKED.add(checked)
     threadpool_limits(trial.threads, user_api='blas')                  # for good: `sweep` undoes it at home
     data, start = _data_for(trial.config), time.perf_counter()
     if data['checksum'] != expected:
