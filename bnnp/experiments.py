@@ -80,9 +80,9 @@ register(
 
 # %% ../nbs/07_experiments.ipynb #ee434c0d
 def hidden_inputs(net, X: np.ndarray, mode: str = 'test') -> list: # (N, M) for each hidden layer
-    "What the ReLU of each hidden layer gets."
-    lent, net.memory = net.memory, None                        # with memory that is lent, the ReLU overwrites its input
-    try: return [cache['relu'] for cache in net.forward(X, mode)[1][:-1]]
+    "What the activation of each hidden layer gets."
+    lent, net.memory = net.memory, None                        # with memory that is lent, the activation overwrites its input
+    try: return [cache['input'] for cache in net.forward(X, mode)[1][:-1]]
     finally: net.memory = lent
 
 class Every:
@@ -93,7 +93,7 @@ class Every:
         if solver.step % self.steps == 0: self.seen.append(self.look(solver, X, y))
 
 def unit_percentiles(solver, X, y) -> np.ndarray: # (3,)
-    "The 15th, 50th and 85th percentile of the input to a ReLU of the last hidden layer, over 500 validation images."
+    "The 15th, 50th and 85th percentile of the input to a unit of the last hidden layer, over 500 validation images."
     probe = solver.as_input(solver.data['X_val'], np.arange(500))
     return np.percentile(hidden_inputs(solver.model, probe)[-1][:, 0], [15, 50, 85])
 
@@ -115,7 +115,7 @@ def rms(a: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(a, dtype=np.float64))))
 
 def layer_scales(net, X: np.ndarray, y: np.ndarray) -> dict: # `gets` and `gradient`, a number for each hidden layer
-    "Root mean square of what each hidden ReLU gets, and of the gradient of the weights before it; the network stays as it is."
+    "Root mean square of what each hidden activation gets, and of the gradient of the weights before it; the network stays as it is."
     state = get_state(net)
     with np.errstate(over='ignore', invalid='ignore'):
         gets, grads = hidden_inputs(net, X, 'train'), net.loss(X, y)[1]
