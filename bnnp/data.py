@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .datasets import (CIFAR10_CLASSES, DATASETS, DataError, cache_dir, data_command, find_images, load_CIFAR10, load_cifar10,
-                           load_images, load_mnist, read_binary_batch, read_idx, read_python_batch)
+                           load_images, load_mnist, read_idx, read_python_batch)
 from .options import expect, number, one_of, optional, whole
 
 # %% ../nbs/00_data.ipynb #c2ad5484

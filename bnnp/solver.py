@@ -18,8 +18,9 @@ from fastcore.basics import patch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 # %% ../nbs/06_solver.ipynb #043afc2d
-from .checkpoints import (CheckpointError, OtherRun, checkpoint_path, checkpoints, describe, expect_form,
+from .checkpoints import (CheckpointError, OtherRun, checkpoint_path, checkpoints, expect_form,
                               newest_checkpoint, pack, save_checkpoint)
+from .code import describe
 from .data import epoch_batches, take_batch
 from .files import catch_signals, remove_leftovers
 from .logs import RunLog, say, tqdm
