@@ -103,9 +103,9 @@ def sum_rows(a: np.ndarray) -> np.ndarray: # (M,) in the dtype of a, which is (N
 # %% ../nbs/a_arrays.ipynb #182785bc
 PIECE = 32768     # numbers of a piece: several float32 arrays of them fit into a second-level cache of 1 MB
 
-def pieces(x: np.ndarray) -> list: # slices of its first axis
+def pieces(x: np.ndarray) -> list: # slices of its first axis, or `...` for all of it
     "Cut an array into pieces of about `PIECE` numbers."
-    if x.size <= PIECE: return [slice(None)]
+    if x.size <= PIECE: return [...]
     rows = max(1, PIECE * len(x) // x.size)
     return [slice(i, i + rows) for i in range(0, len(x), rows)]
 

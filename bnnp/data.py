@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .datasets import (CIFAR10_CLASSES, DATASETS, DataError, cache_dir, data_command, find_images, load_CIFAR10, load_cifar10,
-                           load_images, load_mnist, read_binary_batch, read_idx, read_python_batch)
-from .options import expect, one_of, optional, whole
+                           load_images, load_mnist, read_idx, read_python_batch)
+from .options import expect, number, one_of, optional, whole
 
 # %% ../nbs/00_data.ipynb #c2ad5484
 _SHAPES, _FILLS, _BLOCK = ('disc', 'ring', 'square', 'triangle', 'cross'), ('striped', 'checked'), 250
@@ -218,7 +218,7 @@ def take_batch(
     if out is None: out = np.empty(rows.shape, dtype)
     np.copyto(out, rows, casting='same_kind')
     if mean is not None: out -= np.asarray(mean, out.dtype).reshape(-1)
-    if scale is not None: out *= out.dtype.type(scale)
+    if scale is not None: out *= out.dtype.type(expect('scale', scale, number()))
     return out
 
 # %% ../nbs/00_data.ipynb #c40d0ec3
@@ -244,7 +244,8 @@ class Augment:
     shift: int = 0 # up to so many pixels, in both directions
     seed: int = 0 # of the run
 
-    def __post_init__(self): expect('shift', self.shift, whole())
+    def __post_init__(self):
+        for name in 'shift', 'seed': expect(name, getattr(self, name), whole())
 
     def __call__(self,
         X: np.ndarray, # (n, c, h, w) images of a batch, which may be changed
