@@ -56,6 +56,8 @@ class RunConfig:
     label_smoothing: float = 0.0 # share of the target that is spread over all classes, in [0, 1)
     flip: bool = False # mirror half of the training images, others each time
     shift: int = 0 # move each training image by up to so many pixels, differently each time
+    activation: str = 'relu' # of the hidden units
+    max_norm: float = None # the longest that the weights of a unit may be; no limit if not given
 
 # %% ../nbs/a_runs.ipynb #fdb6e083
 def _shortened(name: str, limit: int = 150, keep: int = 120) -> str:
@@ -88,9 +90,9 @@ def build(
         c.hidden_dims, int(np.prod(data['X_train'].shape[1:])), num_classes=len(data['classes']),
         dropout=c.dropout, inverted=c.inverted, normalization=c.normalization, reg=c.reg,
         weight_scale='he' if c.weight_scale is None else c.weight_scale, dtype=expect('dtype', c.dtype, DTYPE), seed=c.seed,
-        label_smoothing=c.label_smoothing)
+        label_smoothing=c.label_smoothing, activation=c.activation)
     return Solver(model, data, update_rule=c.optimizer, optim_config={'learning_rate': c.lr},
-                  lr_decay=1.0 if c.schedule else c.lr_decay, schedule=c.schedule, weight_decay=c.weight_decay,
+                  lr_decay=1.0 if c.schedule else c.lr_decay, schedule=c.schedule, weight_decay=c.weight_decay, max_norm=c.max_norm,
                   augment=Augment(c.flip, c.shift, c.seed) if c.flip or c.shift else None,
                   batch_size=min(c.batch_size, N), num_epochs=c.epochs, **options)
 
