@@ -189,7 +189,7 @@ def epoch_batches(num_train: int, batch_size: int, seed: int, epoch: int) -> np.
 
 # %% ../nbs/00_data.ipynb #2e3be100
 def take_batch(X, index, mean=None, scale: float = None, dtype=np.float32, out=None) -> np.ndarray: # (n, D) in that dtype, or `out`
-    "`(X[index] - mean) * scale` as rows, without a floating point copy of X (N, ...), or a view of X if nothing has to be done; index (n,) or a slice, mean (...) or None."
+    "`(X[index] - mean) * scale` as rows, without a floating point copy of X (N, ...), or as a view of it if nothing has to be done."
     rows = X[index]
     rows = rows.reshape(len(rows), int(np.prod(X.shape[1:])))
     if out is None and mean is scale is None and rows.dtype == dtype: return rows
