@@ -392,10 +392,7 @@ def why_missing(found: list) -> Counter: # runs by reason; `found` is from `look
     return Counter(differences(identity(t), old.get('parts')) if old else 'never made' for t, r, old in found if not r)
 
 # %% ../nbs/a_sweeps.ipynb #c5bbc866
-def stored(
-    experiment, # an `Experiment`, or the name of one that is registered
-    folder='results', # of summaries
-) -> list: # of `Result`
+def stored(experiment, folder='results') -> list: # of `Result`; the experiment may be the name of one that is registered
     "The runs of an experiment from its summary; a printed note says which are missing or come from other code."
     if isinstance(experiment, str): experiment = EXPERIMENTS[experiment]
     found = looked_up(experiment, None, folder)
