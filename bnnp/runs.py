@@ -27,7 +27,7 @@ from .layers import NORMS
 from .logs import LogError, RunLog, RunRecord, is_log, numbered, read_log, say, start_log
 from .network import FullyConnectedNet
 from .optim import RULES, SCHEDULES
-from .options import expect, one_of, whole
+from .options import expect, one_of, optional, whole
 from .solver import Solver
 
 # %% ../nbs/a_runs.ipynb #82b8ff5b
@@ -78,13 +78,8 @@ def run_name(config: RunConfig, data_name: str = 'cifar10') -> str: # such as '5
 # %% ../nbs/a_runs.ipynb #5dc85883
 DTYPE = one_of(('float32', 'float64'))
 
-def build(
-    config: RunConfig, # of the run
-    data: dict, # from `get_data`
-    net: type = FullyConnectedNet, # or a subclass
-    **options, # for the solver: log, checkpoint_name, verbose, hooks
-) -> Solver: # ready to train
-    "The network and solver of a configuration; a `ValueError` names what cannot be."
+def build(config: RunConfig, data: dict, net: type = FullyConnectedNet, **options) -> Solver: # options for the solver: log, verbose, hooks
+    "The network, of that class, and solver of a configuration; a `ValueError` names what cannot be."
     c, N = config, len(data['X_train'])
     model = net(
         c.hidden_dims, int(np.prod(data['X_train'].shape[1:])), num_classes=len(data['classes']),
@@ -225,8 +220,7 @@ def _expect_consistent(args: argparse.Namespace) -> None:
     "Raise a `ValueError` about options that a network and a solver do not know."
     if args.use_batchnorm and args.normalization not in (None, 'batchnorm'):
         raise ValueError(f'--use_batchnorm contradicts --normalization {args.normalization}')
-    for name, least in LEAST.items():
-        if (n := getattr(args, name)) is not None: expect(f'--{name}', n, whole(least))
+    for name, least in LEAST.items(): expect(f'--{name}', getattr(args, name), optional(whole(least)))
     if args.resume and not args.checkpoint_dir: raise ValueError('--resume needs a --checkpoint_dir')
 
 def parse_config(argv: list) -> tuple: # the configuration, and the other options

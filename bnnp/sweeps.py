@@ -34,7 +34,7 @@ from .code import CodeReader, checksum, describe, module_of
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import as_path, catch_signals, locked, write_whole
 from .layers import NORMS
-from .logs import MAX_LINE, finite, lines_of, log_line, say, tqdm
+from .logs import MAX_FILE, MAX_LINE, finite, lines_of, log_line, say, tqdm
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole
 from .plots import clean, in_words, number, of_data
@@ -347,7 +347,8 @@ def summary_path(folder, experiment: Experiment) -> Path: # named after the data
 def read_summary(path: Path) -> list: # of records; empty if there is no such file
     "What an experiment's summary says of its runs; a `ValueError` for a file that is none."
     if not path.exists(): return []
-    try: about, *lines = map(json.loads, lines_of(path, 1 << 26))
+    texts = list(lines_of(path))                             # a `LogError` if it is too large
+    try: about, *lines = map(json.loads, texts)
     except (ValueError, RecursionError): about, lines = None, [None]
     common = about.get('common', {}) if isinstance(about, dict) else None
     if not (isinstance(common, dict) and all(map(_is_record, lines))): raise ValueError(f'{path}: not a summary of an experiment')
@@ -359,8 +360,9 @@ def _write_summary(path: Path, experiment: Experiment, records: list) -> None:
     common = {k: v for k, v in (parts or [{}])[0].items() if all(p.get(k, ...) == v for p in parts)}
     about = dict(experiment=experiment.name, question=experiment.question, dataset=experiment.base.dataset, common=common)
     less = [r | dict(parts={k: v for k, v in r['parts'].items() if k not in common}) if r.get('parts') else r for r in records]
-    texts = [json.dumps(line, ensure_ascii=False, separators=(',', ':')) for line in [about, *less]]
-    write_whole(path, ('\n'.join(texts) + '\n').encode())
+    content = ''.join(json.dumps(line, ensure_ascii=False, separators=(',', ':')) + '\n' for line in [about, *less]).encode()
+    if len(content) > MAX_FILE: raise ValueError(f'{path}: would have {len(content):,} bytes, and at most {MAX_FILE:,} are read')
+    write_whole(path, content)
 
 # %% ../nbs/a_sweeps.ipynb #ecd78c31
 @dataclass(frozen=True)
@@ -392,10 +394,7 @@ def why_missing(found: list) -> Counter: # runs by reason; `found` is from `look
     return Counter(differences(identity(t), old.get('parts')) if old else 'never made' for t, r, old in found if not r)
 
 # %% ../nbs/a_sweeps.ipynb #c5bbc866
-def stored(
-    experiment, # an `Experiment`, or the name of one that is registered
-    folder='results', # of summaries
-) -> list: # of `Result`
+def stored(experiment, folder='results') -> list: # of `Result`; the experiment may be the name of one that is registered
     "The runs of an experiment from its summary; a printed note says which are missing or come from other code."
     if isinstance(experiment, str): experiment = EXPERIMENTS[experiment]
     found = looked_up(experiment, None, folder)
