@@ -121,7 +121,7 @@ def parse_line(path: Path, number: int, text: bytes) -> dict: # None for a line 
     return line
 
 # %% ../nbs/a_logs.ipynb #c9cc8974
-MAX_LINE, MAX_FILE = 1 << 20, 16 << 20      # bytes: no log has a longer line, or is longer
+MAX_LINE, MAX_FILE = 4 << 20, 16 << 20      # bytes: no log has a longer line, or is longer
 
 def lines_of(path: Path, most: int = MAX_FILE): # iterator over bytes
     "The lines of a file; a `LogError` if it is none, or too long."

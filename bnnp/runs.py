@@ -56,6 +56,8 @@ class RunConfig:
     label_smoothing: float = 0.0 # share of the target that is spread over all classes, in [0, 1)
     flip: bool = False # mirror half of the training images, others each time
     shift: int = 0 # move each training image by up to so many pixels, differently each time
+    activation: str = 'relu' # of the hidden units
+    max_norm: float = None # the longest that the weights of a unit may be; no limit if not given
 
 # %% ../nbs/a_runs.ipynb #fdb6e083
 def _shortened(name: str, limit: int = 150, keep: int = 120) -> str:
@@ -88,9 +90,9 @@ def build(
         c.hidden_dims, int(np.prod(data['X_train'].shape[1:])), num_classes=len(data['classes']),
         dropout=c.dropout, inverted=c.inverted, normalization=c.normalization, reg=c.reg,
         weight_scale='he' if c.weight_scale is None else c.weight_scale, dtype=expect('dtype', c.dtype, DTYPE), seed=c.seed,
-        label_smoothing=c.label_smoothing)
+        label_smoothing=c.label_smoothing, activation=c.activation)
     return Solver(model, data, update_rule=c.optimizer, optim_config={'learning_rate': c.lr},
-                  lr_decay=1.0 if c.schedule else c.lr_decay, schedule=c.schedule, weight_decay=c.weight_decay,
+                  lr_decay=1.0 if c.schedule else c.lr_decay, schedule=c.schedule, weight_decay=c.weight_decay, max_norm=c.max_norm,
                   augment=Augment(c.flip, c.shift, c.seed) if c.flip or c.shift else None,
                   batch_size=min(c.batch_size, N), num_epochs=c.epochs, **options)
 
@@ -212,7 +214,7 @@ def train_parser() -> argparse.ArgumentParser:
 # %% ../nbs/a_runs.ipynb #c1d366b4
 _X, _y = np.zeros((1, 1), np.float32), np.zeros(1, np.int64)
 TINY = dict(X_train=_X, y_train=_y, X_val=_X, y_val=_y, X_test=_X, y_test=_y, classes=['a', 'b'])
-LEAST = dict(threads=1, num_train=1, num_val=1, split=0, shift=0)
+LEAST = dict(threads=1, num_train=1, num_val=0, split=0, shift=0)
 
 def _expect_buildable(config: RunConfig) -> None:
     "Raise a `ValueError` about a configuration that cannot be, without loading data or making a large network."
@@ -246,11 +248,11 @@ def one_line_errors():
     "Within the block, what a user can mend is one line on stderr and status 1; Ctrl-C is status 130, a second `kill` 143."
     shown, warnings.formatwarning = warnings.formatwarning, lambda message, *_: f'warning: {message}\n'
     try: yield
-    except MemoryError as e: sys.exit(f'error: not enough memory {e}'.strip())
+    except MemoryError as e: sys.exit(': '.join(['error: not enough memory', *filter(None, [str(e)])]))
     except (OSError, ValueError, FloatingPointError) as e: sys.exit(f'error: {_last_words(e)}')
     except RuntimeError as e:
-        if 'start new thread' not in str(e): raise              # a bug
-        sys.exit(f'error: {e}: try --threads 1')
+        if 'thread' not in str(e): raise                        # a bug
+        sys.exit(f'error: {e}{_FEWER}')
     except KeyboardInterrupt as e: sys.exit(128 + (e.args or [signal.SIGINT])[0])
     finally: warnings.formatwarning = shown
 
@@ -258,7 +260,9 @@ def _last_words(e: Exception) -> str:
     "What is wrong: with which file, and what may help."
     if not getattr(e, 'strerror', None): return str(e)
     if e.filename: return f'{e.filename}: {e.strerror}'
-    return f'{e.strerror}: no more processes or threads are allowed, try --threads 1' if e.errno == errno.EAGAIN else str(e)
+    return e.strerror + _FEWER if e.errno == errno.EAGAIN else str(e)
+
+_FEWER = '; no more threads or processes are allowed here: try --threads 1, or --workers 1 in a sweep'
 
 # %% ../nbs/a_runs.ipynb #39704d9b
 def _summary(record: RunRecord) -> str:
