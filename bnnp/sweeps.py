@@ -12,7 +12,7 @@ __all__ = ['EXPERIMENTS', 'NO_NUMBERS', 'TABLES', 'Row', 'Notes', 'prepared', 'd
            'sweep_command']
 
 # %% ../nbs/a_sweeps.ipynb #bc46a0ad
-from .runs import RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
+from .runs import CHOICES, RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
 
 # %% ../nbs/a_sweeps.ipynb #2b44742a
 import argparse, hashlib, inspect, json, logging, math, os, shutil, signal, sys, tempfile, threading, time
@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 from .code import CodeReader, checksum, describe, module_of
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import as_path, catch_signals, locked, write_whole
-from .layers import NORMS
+from .layers import ACTIVATIONS, NORMS
 from .logs import MAX_FILE, MAX_LINE, finite, lines_of, log_line, say, tqdm
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole
@@ -127,7 +127,7 @@ def combinations(experiment: Experiment) -> dict: # by label, what is changed
 
 # %% ../nbs/a_sweeps.ipynb #bccead4c
 NO_NUMBERS = {f'bnnp.{name}' for name in 'checkpoints code datasets files logs options plots statistics style'.split()}
-TABLES = RULES, SCHEDULES, NORMS                    # of these only the rows that are named somewhere count
+TABLES = RULES, SCHEDULES, NORMS, ACTIVATIONS                    # of these only the rows that are named somewhere count
 
 def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest for each module
     "The code that decides what a measure returns."
@@ -203,7 +203,7 @@ def differences(now: dict, then: dict) -> str: # such as 'lr 0.1 then, 0.01 now;
 _WHOLE, _LOADING = {}, threading.Lock()     # loaded sets of this process, by name and size
 
 def _place_of(config: RunConfig) -> tuple:
-    "Where a set is kept; there is one CIFAR-10, and shapes10 of any size."
+    "Where a set is kept; shapes10 may have any size."
     drawn = config.dataset == 'shapes10'
     return (config.dataset, max(config.num_train or 0, 5000), config.num_val) if drawn else (config.dataset, None, None)
 
@@ -452,7 +452,7 @@ def sweep(
     workers: int = None, # processes, if there is no executor; None for one a core, 1 for this process
     log_dir='submission_logs', # folder for logs; None for none
     summary=None, # folder of summaries to look into first; None for none
-    data_dir=None, # where CIFAR-10 is, if not in the usual places
+    data_dir=None, # where the data set is, if not in the usual places
     progress: bool = True, # show a bar?
 ) -> list: # of `Result`, in the order of `trials`
     "Make the runs of an experiment that are missing, and give all results."
@@ -612,9 +612,9 @@ def sweep_parser() -> argparse.ArgumentParser:
     add('--first_seed', type=int, metavar='N', help='count seeds from here (default: 0)')
     add('--workers', type=int, metavar='N', help='processes (default: one a core)')
     add('--scheduler', metavar='ADDRESS', help='a Dask scheduler whose workers make the runs, such as tcp://host:8786')
-    add('--dataset', choices=('auto', 'cifar10', 'shapes10'), help="instead of the experiment's own")
+    add('--dataset', choices=CHOICES['dataset'], help="instead of the experiment's own")
     add = parser.add_argument_group('where').add_argument
-    add('--data_dir', metavar='DIR', help='where CIFAR-10 is, if not in the usual places')
+    add('--data_dir', metavar='DIR', help='where the data set is, if not in the usual places')
     add('--log_dir', metavar='DIR', default='submission_logs', help='folder for logs and figures (default: submission_logs)')
     add('--summary', metavar='DIR', default=_default_summary(),
         help="folder of summaries, which are looked into first; '' for none (default: results or nbs/results, if there is one)")
