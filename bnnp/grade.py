@@ -6,7 +6,7 @@
 __all__ = ['Settings', 'read_settings', 'Grade', 'grade_one', 'grade', 'as_text', 'as_gradescope', 'grade_command',
            'write_failure']
 
-# %% ../nbs/08b_grading.ipynb #5b086d63
+# %% ../nbs/08b_grading.ipynb #63d620a2
 import argparse
 import json
 import sys
@@ -17,7 +17,7 @@ from pathlib import Path
 from .exercises import EXERCISES, Report, check
 from .sandbox import Sandbox, Stopped
 
-# %% ../nbs/08b_grading.ipynb #ac4148d3
+# %% ../nbs/08b_grading.ipynb #66939b58
 @dataclass
 class Settings:
     "What counts in a class, as its file of points says it."
@@ -34,13 +34,14 @@ def read_settings(path: str | None # a JSON file with fields of `Settings`; None
     try: given = json.loads(Path(path).read_text(encoding='utf-8'))
     except json.JSONDecodeError as error: raise ValueError(f'{path} is no JSON: {error}') from None
     if not isinstance(given, dict): raise ValueError(f'{path} must hold an object, such as {{"points": {{"affine_forward": 2}}}}')
-    if unknown := given.keys() - Settings.__annotations__.keys(): raise ValueError(f'{path} has {sorted(unknown)[0]!r}; it may have {", ".join(Settings.__annotations__)}')
+    fields = Settings.__annotations__
+    if unknown := given.keys() - fields.keys(): raise ValueError(f'{path} has {sorted(unknown)[0]!r}; it may have {", ".join(fields)}')
     points = given.get('points') or {}
     if unknown := points.keys() - EXERCISES.keys(): raise ValueError(f'{path} has points for {sorted(unknown)[0]!r}; there are {", ".join(EXERCISES)}')
     if any(not isinstance(p, (int, float)) or isinstance(p, bool) or p < 0 for p in points.values()): raise ValueError(f'points must be numbers >= 0, got {points}')
     return Settings(**given)
 
-# %% ../nbs/08b_grading.ipynb #b10cdc88
+# %% ../nbs/08b_grading.ipynb #cdceeb87
 @dataclass
 class Grade:
     "The result of one exercise."
@@ -68,7 +69,7 @@ def grade(
 ) -> tuple: # a list of `Grade`, and what was skipped when the files were read
     "Grade the exercises that are found in files. Raises `ValueError` if the files cannot be read."
     with Sandbox(*paths, seconds=settings.seconds, megabytes=settings.megabytes) as box: names, skipped, dead = box.names, box.skipped, box.dead
-    if not names: raise ValueError(dead)
+    if dead: raise ValueError(dead)
     grades = []
     for name in EXERCISES:
         counts = (settings.points or {}).get(name, 0 if settings.points else 1)
@@ -76,7 +77,7 @@ def grade(
         elif name in (settings.points or ()): grades.append(Grade(name, counts, Report(name, False, [f'there is no function {name} in the files'])))
     return grades, skipped
 
-# %% ../nbs/08b_grading.ipynb #6e6c0fae
+# %% ../nbs/08b_grading.ipynb #1544b26f
 def as_text(
     grades: list, # of `Grade`
     skipped: list = (), # what was skipped
@@ -101,7 +102,7 @@ def as_gradescope(
     return {'score': sum(t['score'] for t in tests), 'output': output, 'output_format': 'text', 'execution_time': round(seconds, 2), 'visibility': settings.visibility,
             'stdout_visibility': 'hidden', 'tests': tests}
 
-# %% ../nbs/08b_grading.ipynb #dae39364
+# %% ../nbs/08b_grading.ipynb #6c5f0f3d
 def grade_command(
     argv: list | None = None, # arguments; None takes those of the command line
 ) -> int: # 0 if all passed, 1 if not, 2 if the files could not be graded

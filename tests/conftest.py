@@ -1,7 +1,7 @@
 """Tests that take minutes, or a browser, wait until they are asked for: `pytest tests --all`, or by the name of their file."""
 from pathlib import Path
 
-LONG = {'test_kill', 'test_faults', 'test_fuzz', 'test_live', 'test_site', 'test_sweep'}
+LONG = {'test_exercises', 'test_kill', 'test_faults', 'test_fuzz', 'test_live', 'test_site', 'test_sweep'}
 
 
 def pytest_addoption(parser): parser.addoption('--all', action='store_true', help=f'also {", ".join(sorted(LONG))}')
