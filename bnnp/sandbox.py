@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REFUSED', 'HARMLESS', 'NO_RESULT', 'pack', 'Kept', 'unpack', 'Channel', 'guard', 'limit', 'source_of',
-           'run_definitions', 'net_loss', 'serve', 'work', 'Stopped', 'Sandbox', 'give_back']
+           'run_definitions', 'net_loss', 'serve', 'work', 'Stopped', 'Worker', 'Sandbox', 'give_back']
 
 # %% ../nbs/a_sandbox.ipynb #ab3c868b
 import ast
@@ -191,8 +191,8 @@ NO_RESULT = 'something else than a result was sent to the grader'
 class Stopped(Exception):
     "A worker that had to be stopped, or that stopped itself."
 
-class Sandbox:
-    "A worker process with the functions of some files. Use it in a `with` statement."
+class Worker:
+    "A worker process that has read some files."
 
     def __init__(self,
         *paths, # Python files or notebooks, which share their names
@@ -240,6 +240,9 @@ class Sandbox:
         except (ProcessLookupError, PermissionError, AttributeError): self.process.kill()
         self.process.wait()
 
+# %% ../nbs/a_sandbox.ipynb #72b0573e
+class Sandbox(Worker):
+    "The functions of some files, in a worker process. Use it in a `with` statement, which ends the process."
     def __enter__(self): return self
 
     def __exit__(self, *args):
