@@ -191,6 +191,7 @@ NO_RESULT = 'something else than a result was sent to the grader'
 class Stopped(Exception):
     "A worker that had to be stopped, or that stopped itself."
 
+# %% ../nbs/a_sandbox.ipynb #3b21df3f
 class Worker:
     "A worker process that has read some files."
 
