@@ -6,7 +6,7 @@
 __all__ = ['FACTORS', 'HELPERS', 'CONFUSED', 'PARTS', 'EXCHANGED', 'RULES', 'EXERCISES', 'HIDDEN', 'NORM_DATA', 'STEPS', 'SHARES',
            'SCALES', 'MEANINGS', 'UNKNOWN', 'FORMULAS', 'Problem', 'Refused', 'fresh', 'Watched', 'Term', 'read_terms',
            'Fit', 'by_terms', 'Change', 'Variant', 'variants', 'Exercise', 'register', 'norm_cache', 'Trial', 'Hint',
-           'formula', 'solution', 'hints', 'blank', 'Report', 'check']
+           'formula', 'solution', 'hints', 'blank', 'Report', 'nested', 'check']
 
 # %% ../nbs/08_exercises.ipynb #727a8f2a
 import ast
@@ -1569,12 +1569,12 @@ def solution(name: str # of an exercise
 # %% ../nbs/08_exercises.ipynb #f2a51ee9
 def hints(
     name: str, # of an exercise
-    report: 'Report' = None, # of a check
+    report = None, # the `Report` of a check
 ) -> list: # of four texts
     "What is wrong, where it is derived, the formula, the book's own function."
     chapter, section = EXERCISES[name].link.split('#')
     wrong = report.diagnoses[0].split(': `')[0] if report and report.diagnoses else f'What to write: {EXERCISES[name].words}.'
-    return [wrong, f'It is derived under [{section.replace("-", " ").capitalize()}]({chapter}.ipynb#{section}).', f'The formula: `{formula(name)}`',
+    return [wrong, f'Read [the derivation]({chapter}.ipynb#{section}).', f'The formula: `{formula(name)}`',
             f'The book has it so:\n\n```python\n{solution(name)}```']
 
 def blank(name: str # of an exercise
@@ -1615,15 +1615,27 @@ class Report:
     def _repr_html_(self):
         code = lambda text: re.sub('`([^`]+)`', r'<code>\1</code>', html.escape(text))
         items = lambda texts: ''.join(f'<li>{code(t)}</li>' for t in texts)
-        rows = ''.join(f'<tr><td>{"✓" if ok else "✗"}</td><td style="text-align:left">{code(label)}</td><td style="text-align:left">{code(text)}</td></tr>'
-                       for label, ok, text in self.checks)
-        others = f'<details><summary>{len(self.others)} other changes give the same numbers</summary><ul>{items(self.others)}</ul></details>' if self.others else ''
-        notes = f'<p>Notes</p><ul>{items(self.notes)}</ul>' if self.notes else ''
-        return (f'<div class="bnnp-report"><p><strong>{self.name}: {"passed" if self.passed else "not yet"}</strong></p><ul>{items(self.diagnoses)}</ul>{others}{notes}'
-                '<details><summary>What was tried</summary><table><thead><tr><th></th><th>data</th><th>wrong</th></tr></thead>'
-                f'<tbody>{rows}</tbody></table></details></div>')
+        more = lambda title, inside: f'<details><summary>{title}</summary>{inside}</details>' if inside else ''
+        rows = ''.join(f'<tr><td>{"✓" if ok else "✗"}</td><td>{code(label)}</td><td>{code(text)}</td></tr>' for label, ok, text in self.checks)
+        tried = f'<table><thead><tr><th>right?</th><th>data</th><th>wrong</th></tr></thead><tbody>{rows}</tbody></table>'
+        parts = [f'<p><strong>{self.name}: {"passed" if self.passed else "not yet"}</strong></p>', f'<ul>{items(self.diagnoses + [f"Note: {n}" for n in self.notes])}</ul>',
+                 more(f'{len(self.others)} other changes give the same numbers', self.others and f'<ul>{items(self.others)}</ul>'), more('What was tried', rows and tried),
+                 '' if self.passed or self.name not in EXERCISES else nested(hints(self.name)[1:])]
+        return f'<div class="bnnp-report" data-exercise="{self.name}" data-passed="{str(self.passed).lower()}">{"".join(parts)}</div>'
 
 # %% ../nbs/08_exercises.ipynb #4ede4c71
+def nested(
+    steps: list, # hints, as Markdown with links, code and fences
+    number: int = 1, # of the first
+) -> str: # HTML
+    "Hints of which each opens the next."
+    if not steps: return ''
+    text, *fence = steps[0].split('```')
+    words = re.sub('`([^`]+)`', r'<code>\1</code>', re.sub(r'\[(.*?)\]\((.*?)\.ipynb(.*?)\)', r'<a href="\2.html\3">\1</a>', html.escape(text)))
+    block = f'<pre><code>{html.escape(fence[0].removeprefix("python"))}</code></pre>' if fence else ''
+    return f'<details><summary>Hint {number}</summary><p>{words}</p>{block}{nested(steps[1:], number + 1)}</details>'
+
+# %% ../nbs/08_exercises.ipynb #8c4aec7d
 def check(
     name: str, # of the exercise, from `EXERCISES`
     function: Callable, # what the learner wrote
@@ -1640,7 +1652,7 @@ def check(
     for found in (_besides(name, e, trials, course), _shapes(e, trials)): said, notes = said + found[0], notes + found[1]
     errors = {}
     for t in trials: errors.setdefault(t.error, []).append(t.problem.label)
-    said += [f'{error} (with {", ".join(labels)})' for error, labels in errors.items() if error]
+    said += [error + (f' (with {", ".join(labels)})' if len(labels) < len(trials) else '') for error, labels in errors.items() if error]
     if not said or said[0].startswith(UNKNOWN): said += _again(e, trials[0], function)
     checks = [(t.problem.label, t.problem.optional or not (t.error or wrong[t.number]),
                t.error or ', '.join(wrong[t.number]) + ' (noted)' * bool(wrong[t.number] and t.problem.optional)) for t in trials]
