@@ -377,12 +377,16 @@ def exact_rule(name, w, gradients):
         if name == 'sgd_momentum':
             first = b1 * first - Decimal(1e-2) * g
             w += first
+        if name == 'sgd_momentum_torch':
+            first = b1 * first + g
+            w -= Decimal(1e-2) * first
         if name == 'rmsprop':
             second = rho * second + (1 - rho) * g * g
             w -= Decimal(1e-2) * g / (second.sqrt() + eps)
         if name == 'adam':
             first, second = b1 * first + (1 - b1) * g, b2 * second + (1 - b2) * g * g
             w -= Decimal(1e-3) * first / (1 - b1**t) / ((second / (1 - b2**t)).sqrt() + eps)
+    assert name in ('sgd', 'sgd_momentum', 'sgd_momentum_torch', 'rmsprop', 'adam')
     return w
 
 
