@@ -28,7 +28,7 @@ from .layers import ACTIVATIONS, NORMS
 from .logs import LogError, RunLog, RunRecord, is_log, numbered, read_log, say, start_log
 from .network import FullyConnectedNet
 from .optim import RULES, SCHEDULES
-from .options import expect, one_of, whole
+from .options import expect, one_of, optional, whole
 from .solver import Solver
 
 # %% ../nbs/a_runs.ipynb #82b8ff5b
@@ -79,13 +79,8 @@ def run_name(config: RunConfig, data_name: str = 'cifar10') -> str: # such as '5
 # %% ../nbs/a_runs.ipynb #5dc85883
 DTYPE = one_of(('float32', 'float64'))
 
-def build(
-    config: RunConfig, # of the run
-    data: dict, # from `get_data`
-    net: type = FullyConnectedNet, # or a subclass
-    **options, # for the solver: log, checkpoint_name, verbose, hooks
-) -> Solver: # ready to train
-    "The network and solver of a configuration; a `ValueError` names what cannot be."
+def build(config: RunConfig, data: dict, net: type = FullyConnectedNet, **options) -> Solver: # options for the solver: log, verbose, hooks
+    "The network, of that class, and solver of a configuration; a `ValueError` names what cannot be."
     c, N = config, len(data['X_train'])
     model = net(
         c.hidden_dims, int(np.prod(data['X_train'].shape[1:])), num_classes=len(data['classes']),
@@ -216,7 +211,7 @@ def train_parser() -> argparse.ArgumentParser:
 # %% ../nbs/a_runs.ipynb #c1d366b4
 _X, _y = np.zeros((1, 1), np.float32), np.zeros(1, np.int64)
 TINY = dict(X_train=_X, y_train=_y, X_val=_X, y_val=_y, X_test=_X, y_test=_y, classes=['a', 'b'])
-LEAST = dict(threads=1, num_train=1, num_val=1, split=0, shift=0)
+LEAST = dict(threads=1, num_train=1, num_val=0, split=0, shift=0)
 
 def _expect_buildable(config: RunConfig) -> None:
     "Raise a `ValueError` about a configuration that cannot be, without loading data or making a large network."
@@ -227,8 +222,7 @@ def _expect_consistent(args: argparse.Namespace) -> None:
     "Raise a `ValueError` about options that a network and a solver do not know."
     if args.use_batchnorm and args.normalization not in (None, 'batchnorm'):
         raise ValueError(f'--use_batchnorm contradicts --normalization {args.normalization}')
-    for name, least in LEAST.items():
-        if (n := getattr(args, name)) is not None: expect(f'--{name}', n, whole(least))
+    for name, least in LEAST.items(): expect(f'--{name}', getattr(args, name), optional(whole(least)))
     if args.resume and not args.checkpoint_dir: raise ValueError('--resume needs a --checkpoint_dir')
 
 def parse_config(argv: list) -> tuple: # the configuration, and the other options
@@ -250,11 +244,11 @@ def one_line_errors():
     "Within the block, what a user can mend is one line on stderr and status 1; Ctrl-C is status 130, a second `kill` 143."
     shown, warnings.formatwarning = warnings.formatwarning, lambda message, *_: f'warning: {message}\n'
     try: yield
-    except MemoryError as e: sys.exit(f'error: not enough memory {e}'.strip())
+    except MemoryError as e: sys.exit(': '.join(['error: not enough memory', *filter(None, [str(e)])]))
     except (OSError, ValueError, FloatingPointError) as e: sys.exit(f'error: {_last_words(e)}')
     except RuntimeError as e:
-        if 'start new thread' not in str(e): raise              # a bug
-        sys.exit(f'error: {e}: try --threads 1')
+        if 'thread' not in str(e): raise                        # a bug
+        sys.exit(f'error: {e}{_FEWER}')
     except KeyboardInterrupt as e: sys.exit(128 + (e.args or [signal.SIGINT])[0])
     finally: warnings.formatwarning = shown
 
@@ -262,7 +256,9 @@ def _last_words(e: Exception) -> str:
     "What is wrong: with which file, and what may help."
     if not getattr(e, 'strerror', None): return str(e)
     if e.filename: return f'{e.filename}: {e.strerror}'
-    return f'{e.strerror}: no more processes or threads are allowed, try --threads 1' if e.errno == errno.EAGAIN else str(e)
+    return e.strerror + _FEWER if e.errno == errno.EAGAIN else str(e)
+
+_FEWER = '; no more threads or processes are allowed here: try --threads 1, or --workers 1 in a sweep'
 
 # %% ../nbs/a_runs.ipynb #39704d9b
 def _summary(record: RunRecord) -> str:

@@ -34,7 +34,7 @@ from .code import CodeReader, checksum, describe, module_of
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import as_path, catch_signals, locked, write_whole
 from .layers import ACTIVATIONS, NORMS
-from .logs import finite, lines_of, log_line, say, tqdm
+from .logs import MAX_FILE, MAX_LINE, finite, lines_of, log_line, say, tqdm
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole
 from .plots import clean, in_words, number, of_data
@@ -172,8 +172,9 @@ def trials(experiment: Experiment) -> list: # of `Trial`, those of a seed togeth
     seeds = range(experiment.first_seed, experiment.first_seed + experiment.seeds)
     variants = combinations(experiment)
     asked = [trial_of(experiment, label, changes, seed) for seed in seeds for label, changes in variants.items()]
-    codes = {t.label: code_of(t.measure, t.config, t.extra) for t in asked[:len(variants)]}       # the same for every seed
-    return [replace(t, code=codes[t.label]) for t in asked]
+    words = {t.label: str([v for v in (*vars(t.config).values(), *t.extra.values()) if not is_number(v)]) for t in asked}
+    codes = {w: code_of(t.measure, t.config, t.extra) for w, t in {words[t.label]: t for t in asked}.items()}     # no number changes it
+    return [replace(t, code=codes[words[t.label]]) for t in asked]
 
 # %% ../nbs/a_sweeps.ipynb #8ca8f0c3
 def identity(trial: Trial) -> dict: # what JSON can hold
@@ -222,16 +223,21 @@ def _data_for(config: RunConfig) -> dict: # as from `get_data`
         return _last_splits(_place_of(config), config.num_train, config.num_val, config.split)
 
 # %% ../nbs/a_sweeps.ipynb #002dd36c
+_CHECKED = set()                           # code that this process has, too
+
 def perform(trial: Trial, expected: str) -> dict: # header and lines for the log, seconds, value; `expected` is the data's checksum
     "Make a run; a `DataError` if this process has other data than it should, a `RuntimeError` if it has other code."
-    code = code_of(trial.measure, trial.config, trial.extra)
-    other = [module for module in code | trial.code if code.get(module) != trial.code.get(module)]
-    if other: raise RuntimeError(f'the code of {", ".join(other)} is another here than where the run comes from')
+    if (checked := str(trial.code)) not in _CHECKED:
+        code = code_of(trial.measure, trial.config, trial.extra)
+        other = [module for module in code | trial.code if code.get(module) != trial.code.get(module)]
+        if other: raise RuntimeError(f'the code of {", ".join(other)} is another here than where the run comes from')
+        _CHECKED.add(checked)
     threadpool_limits(trial.threads, user_api='blas')                  # for good: `sweep` undoes it at home
     data, start = _data_for(trial.config), time.perf_counter()
     if data['checksum'] != expected:
         raise DataError(f'{data["name"]} has the checksum {data["checksum"]} here, {expected} where the run comes from')
     value = compact(trial.measure(trial.config, data, **trial.extra))
+    if len(json.dumps(value)) > MAX_LINE // 2: raise ValueError(f'a measure may return at most {MAX_LINE // 2:,} bytes of JSON')
     took, log = round(time.perf_counter() - start, 3), value.pop('log', [])
     return dict(header=header(trial.config, data, trial.threads), took=took, log=log, value=value)
 
@@ -341,7 +347,8 @@ def summary_path(folder, experiment: Experiment) -> Path: # named after the data
 def read_summary(path: Path) -> list: # of records; empty if there is no such file
     "What an experiment's summary says of its runs; a `ValueError` for a file that is none."
     if not path.exists(): return []
-    try: about, *lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    texts = list(lines_of(path))                             # a `LogError` if it is too large
+    try: about, *lines = map(json.loads, texts)
     except (ValueError, RecursionError): about, lines = None, [None]
     common = about.get('common', {}) if isinstance(about, dict) else None
     if not (isinstance(common, dict) and all(map(_is_record, lines))): raise ValueError(f'{path}: not a summary of an experiment')
@@ -353,8 +360,9 @@ def _write_summary(path: Path, experiment: Experiment, records: list) -> None:
     common = {k: v for k, v in (parts or [{}])[0].items() if all(p.get(k, ...) == v for p in parts)}
     about = dict(experiment=experiment.name, question=experiment.question, dataset=experiment.base.dataset, common=common)
     less = [r | dict(parts={k: v for k, v in r['parts'].items() if k not in common}) if r.get('parts') else r for r in records]
-    texts = [json.dumps(line, ensure_ascii=False, separators=(',', ':')) for line in [about, *less]]
-    write_whole(path, ('\n'.join(texts) + '\n').encode())
+    content = ''.join(json.dumps(line, ensure_ascii=False, separators=(',', ':')) + '\n' for line in [about, *less]).encode()
+    if len(content) > MAX_FILE: raise ValueError(f'{path}: would have {len(content):,} bytes, and at most {MAX_FILE:,} are read')
+    write_whole(path, content)
 
 # %% ../nbs/a_sweeps.ipynb #ecd78c31
 @dataclass(frozen=True)
@@ -386,10 +394,7 @@ def why_missing(found: list) -> Counter: # runs by reason; `found` is from `look
     return Counter(differences(identity(t), old.get('parts')) if old else 'never made' for t, r, old in found if not r)
 
 # %% ../nbs/a_sweeps.ipynb #c5bbc866
-def stored(
-    experiment, # an `Experiment`, or the name of one that is registered
-    folder='results', # of summaries
-) -> list: # of `Result`
+def stored(experiment, folder='results') -> list: # of `Result`; the experiment may be the name of one that is registered
     "The runs of an experiment from its summary; a printed note says which are missing or come from other code."
     if isinstance(experiment, str): experiment = EXPERIMENTS[experiment]
     found = looked_up(experiment, None, folder)

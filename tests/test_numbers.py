@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bnnp import layers
+from bnnp.arrays import sum_rows
 from bnnp.layers import *
 from bnnp.network import FullyConnectedNet
 from bnnp.optim import RULES
@@ -376,12 +377,16 @@ def exact_rule(name, w, gradients):
         if name == 'sgd_momentum':
             first = b1 * first - Decimal(1e-2) * g
             w += first
+        if name == 'sgd_momentum_torch':
+            first = b1 * first + g
+            w -= Decimal(1e-2) * first
         if name == 'rmsprop':
             second = rho * second + (1 - rho) * g * g
             w -= Decimal(1e-2) * g / (second.sqrt() + eps)
         if name == 'adam':
             first, second = b1 * first + (1 - b1) * g, b2 * second + (1 - b2) * g * g
             w -= Decimal(1e-3) * first / (1 - b1**t) / ((second / (1 - b2**t)).sqrt() + eps)
+    assert name in ('sgd', 'sgd_momentum', 'sgd_momentum_torch', 'rmsprop', 'adam')
     return w
 
 
@@ -414,11 +419,12 @@ def draw_for(name):
             out, cache = affine_forward(x, w, b)
             return out, *affine_backward(dout, cache)
         return [rng.normal(size=s) for s in ((4, 2, 3), (6, 5), 5, (4, 5))], affine
-    if name == 'relu':
-        def relu(x, dout):
-            out, cache = relu_forward(x)
-            return out, relu_backward(dout, cache)
-        return list(rng.normal(size=(2, 4, 3, 2))), relu
+    activations = dict(relu=(relu_forward, relu_backward), sigmoid=(sigmoid_forward, sigmoid_backward), tanh=(tanh_forward, tanh_backward))
+    if name in activations:
+        def activation(x, dout):
+            out, cache = activations[name][0](x)
+            return out.copy(), activations[name][1](dout, cache)
+        return list(rng.normal(size=(2, 4, 3, 2))), activation
     if name == 'dropout':
         def dropout(x, dout):
             out, cache = dropout_forward(x, {'p': .3, 'mode': 'train', 'seed': 3, 'inverted': True})
@@ -436,7 +442,7 @@ def draw_for(name):
     return [rng.normal(size=s) for s in ((4, 6), (6, 5), 5, 5, 5, (4, 5))], affine_bn_relu
 
 
-ALL = *NORMS, 'rmsnorm', 'batchnorm, test', 'affine', 'relu', 'dropout', 'softmax', 'affine relu', 'affine bn relu'
+ALL = *NORMS, 'rmsnorm', 'batchnorm, test', 'affine', 'relu', 'sigmoid', 'tanh', 'dropout', 'softmax', 'affine relu', 'affine bn relu'
 
 
 def test_no_layer_is_left_out():
@@ -503,7 +509,7 @@ def test_nan_and_infinity_are_not_hidden(name):
         x.flat[0] = abs(bad)
         with np.errstate(all='ignore'): out = np.asarray(layer(x, *arrays[1:])[0])
         dropped = name == 'dropout' and not dropout_mask(x.shape, .3, 3).flat[0]
-        clipped = np.isinf(bad) and name in ('affine relu',)
+        clipped = np.isinf(bad) and name in ('affine relu', 'sigmoid', 'tanh')
         assert dropped or clipped or not np.isfinite(out).all()
     with pytest.raises(ValueError): layer(np.array([['a', 'b']]), *arrays[1:])
     with pytest.raises(ValueError): layer(None, *arrays[1:])

@@ -264,3 +264,12 @@ def test_a_worker_without_data_downloads_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr('bnnp.sweeps.load_data', load)
     with pytest.raises(DataError): perform(trials(replace(EXPERIMENTS['smoke'], base=replace(SMALL, dataset='cifar10')))[0], '')
     assert asked == [False]
+
+
+@posix
+def test_a_worker_that_is_killed_while_it_starts_costs_nothing(tmp_path):
+    process = subprocess.Popen(command(tmp_path, '--workers', '2', seeds=2), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: len(children(process.pid)) >= 2)
+    os.kill(max(children(process.pid)), signal.SIGKILL)                    # it has not even imported anything
+    _, complaints = process.communicate(timeout=300)
+    assert process.returncode == 0 and len(logs_in(tmp_path)) == 8, complaints
