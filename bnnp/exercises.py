@@ -1112,8 +1112,10 @@ def _explain_divisor(trials):
     "Is a loss L / (N + P) - L / N, with the penalty P in the divisor? Then f N + P L / N = -f P, linear in N and L / N."
     f, P = (np.array([float(t[k]['loss']) for t in trials]) for k in (2, 1))
     c = _solve(np.stack([f, P], axis=1), -f * P) if np.isfinite(f).all() and not np.allclose(f, P) else None
-    return ['parentheses: the penalty is added to the divisor of the mean loss, L / (N + penalty), and not to the loss, L / N + penalty'] if c is not None and c[0] > 0 else []
+    if c is None or c[0] <= 0: return []
+    return ['parentheses: the penalty is added to the divisor of the mean loss, L / (N + penalty), and not to the loss, L / N + penalty']
 
+# %% ../nbs/08_exercises.ipynb #f621f0d6
 _SQUARES = '''
     loss + 0.5 * reg * (W1**2).sum()                      | the squares of W1
     loss + 0.5 * reg * (W2**2).sum()                      | the squares of W2

@@ -17,7 +17,8 @@ from fastcore.basics import patch
 
 # %% ../nbs/05_network.ipynb #93f72c35
 from . import layers
-from .layers import NORMS, current, expect_p, expect_shape, numeric, total
+from .arrays import expect_shape, numeric, total
+from .layers import ACTIVATIONS, NORMS, current, expect_p
 from .options import FLAG, Kind, expect, number, one_of, optional, whole
 
 # %% ../nbs/05_network.ipynb #1c2e39d5
@@ -55,11 +56,8 @@ class Params(dict):
 
 # %% ../nbs/05_network.ipynb #62c81e96
 @patch
-def fitting(self: Params,
-    name: str, # of a parameter
-    value, # array or numbers
-) -> np.ndarray: # the value as an array that can be copied into place
-    "A value for a parameter; a `KeyError` or `ValueError` says why it cannot be one."
+def fitting(self: Params, name: str, value) -> np.ndarray:
+    "A value for a parameter, as an array that can be copied into place; a `KeyError` or `ValueError` says why it cannot be one."
     if name not in self: raise KeyError(f'no parameter {name!r}: there are {", ".join(self)}')
     mine = self[name]
     if type(value) is np.ndarray and value.dtype == mine.dtype and value.shape == mine.shape: return value
@@ -70,11 +68,8 @@ def fitting(self: Params,
     return value
 
 # %% ../nbs/05_network.ipynb #2f9f4702
-def layer_shapes(
-    dims: list, # sizes from the input to the scores
-    names: tuple = (), # of the parameters that the hidden layers have beside W and b
-) -> dict: # shape of each parameter by name: W1, b1, gamma1, beta1, …
-    "Names and shapes of the parameters of a fully connected net."
+def layer_shapes(dims: list, names: tuple = ()) -> dict: # shape of each parameter by name: W1, b1, gamma1, beta1, …
+    "The parameters of a net of these sizes, from the input to the scores, whose hidden layers have more than W and b."
     shapes = {}
     for i, (D, M) in enumerate(zip(dims, dims[1:]), start=1):
         shapes |= {f'W{i}': (D, M), f'b{i}': (M,)}
@@ -100,7 +95,7 @@ def initialize(
 
 # %% ../nbs/05_network.ipynb #eb3e745f
 KINDS = dict(
-    input_dim=whole(1), num_classes=whole(1), reg=number(0), seed=whole(0, 2**128 - 1), label_smoothing=number(0, 1), inverted=FLAG,
+    input_dim=whole(1), num_classes=whole(1), reg=number(0), seed=whole(0, 2**128 - 1), label_smoothing=number(0, 1), inverted=FLAG, activation=one_of(ACTIVATIONS),
     weight_scale=Kind("a number >= 0 or 'he'", lambda v: v == 'he' if isinstance(v, str) else number(0).allows(v)))
 
 def check_options(**options # of a network
@@ -116,13 +111,7 @@ def check_options(**options # of a network
     return checked | dict(normalization=norm, hidden_dims=dims, dtype=dtype)
 
 # %% ../nbs/05_network.ipynb #c4070b06
-def one_spelling(
-    dropout: float, # probability of dropping
-    inverted: bool, # dropout that scales while training?
-    dropout_keep_ratio: float, # probability of keeping, or None
-    use_batchnorm: bool, # the older spelling
-    normalization: str, # the newer one
-) -> tuple: # dropout, inverted, normalization
+def one_spelling(dropout, inverted, dropout_keep_ratio, use_batchnorm, normalization) -> tuple: # dropout, inverted, normalization
     "Options in the spelling that the net keeps; a `ValueError` if two contradict each other."
     dropout, normalization = dropout or 0, normalization or None        # None and False say the same
     if dropout_keep_ratio is not None:
@@ -134,7 +123,7 @@ def one_spelling(
 
 # %% ../nbs/05_network.ipynb #96a853e2
 class FullyConnectedNet:
-    "A fully connected ReLU network with softmax loss, @eq-network; a `ValueError` names an option that cannot be."
+    "A fully connected network with softmax loss, @eq-network; a `ValueError` names an option that cannot be."
 
     def __init__(self,
         hidden_dims, # sizes of the hidden layers
@@ -150,12 +139,13 @@ class FullyConnectedNet:
         inverted: bool = False, # dropout that scales while training?
         dropout_keep_ratio: float = None, # a course's spelling: probability of keeping a unit, in (0, 1], and inverted
         label_smoothing: float = 0.0, # share of the target that is spread over all classes, in [0, 1)
+        activation: str = 'relu', # a name from `bnnp.layers.ACTIVATIONS`
     ):
         dropout, inverted, normalization = one_spelling(dropout, inverted, dropout_keep_ratio, use_batchnorm, normalization)
         if seed is None: seed = int(np.random.randint(2**31))
         options = check_options(hidden_dims=hidden_dims, input_dim=input_dim, num_classes=num_classes, dropout=dropout, reg=reg,
                                 weight_scale=weight_scale, dtype=dtype, seed=seed, normalization=normalization, inverted=inverted,
-                                label_smoothing=label_smoothing)
+                                label_smoothing=label_smoothing, activation=activation)
         inverted = options.pop('inverted')
         for name, value in options.items(): setattr(self, name, value)
         self.num_layers, self.norm = len(self.hidden_dims) + 1, NORMS.get(self.normalization)
@@ -185,7 +175,7 @@ def make_parameters(self: FullyConnectedNet) -> None:
 def settings(self: FullyConnectedNet) -> dict: # what JSON can hold
     "All options that decide what the net computes, those of its normalization included."
     plain = {k: v for p in self.norm_params for k, v in p.items() if k not in (*(self.norm.state if self.norm else ()), 'mode')}
-    names = 'hidden_dims', 'input_dim', 'num_classes', 'reg', 'normalization', 'label_smoothing', 'seed'
+    names = 'hidden_dims', 'input_dim', 'num_classes', 'reg', 'normalization', 'label_smoothing', 'activation', 'seed'
     return {k: getattr(self, k) for k in names} | dict(
         hidden_dims=list(self.hidden_dims), dtype=self.dtype.name, dropout=self.dropout_param['p'],
         inverted=self.dropout_param['inverted'], norm_options=plain)
@@ -198,11 +188,7 @@ def _takes(f) -> frozenset:
     except (TypeError, ValueError): return frozenset()
     return frozenset('**' if p.kind is p.VAR_KEYWORD else name for name, p in found.items())
 
-def lend(
-    f, # a function
-    *args, # for it
-    **memory, # offered to it, by name
-): # what it returns
+def lend(f, *args, **memory):
     "Call a function, and offer it memory by the names that it takes."
     names = _takes(f)
     if '**' not in names and not names.issuperset(memory): memory = {k: v for k, v in memory.items() if k in names}
@@ -215,33 +201,25 @@ def new(self: FullyConnectedNet, *shape: int) -> np.ndarray: # with any content
     return np.empty(shape, self.dtype) if self.memory is None else self.memory.empty(shape, self.dtype)
 
 # %% ../nbs/05_network.ipynb #a42c416c
-def hidden_forward(
-    net: FullyConnectedNet, # whose layer
-    i: int, # number of the layer, from 1
-    x: np.ndarray, # (N, D)
-) -> tuple: # out (N, M), and the caches of the parts
-    "One hidden layer of `net`, in the mode that its options say."
-    size, caches = (len(x), net.hidden_dims[i - 1]), {}
-    x, caches['affine'] = lend(layers.affine_forward, x, net.params[f'W{i}'], net.params[f'b{i}'], out=net.new(*size))
+def hidden_forward(net: FullyConnectedNet, i: int, x: np.ndarray) -> tuple: # out (N, M), and the caches of the parts
+    "Hidden layer number i, from 1, of a batch (N, D), in the mode that the network's options say."
+    new, caches = lambda: net.new(len(x), net.hidden_dims[i - 1]), {}
+    x, caches['affine'] = lend(layers.affine_forward, x, net.params[f'W{i}'], net.params[f'b{i}'], out=new())
     if net.norm:
         params = (net.params[f'{name}{i}'] for name in net.norm.params)
-        x, caches['norm'] = lend(current(net.norm.forward), x, *params, net.norm_params[i - 1], out=net.new(*size), overwrite_x=True)
-    x, caches['relu'] = lend(layers.relu_forward, x, out=x if net.memory else None)
+        x, caches['norm'] = lend(current(net.norm.forward), x, *params, net.norm_params[i - 1], out=new(), overwrite_x=True)
+    activation, caches['input'] = ACTIVATIONS[net.activation], x       # what the activation gets, unless it may overwrite that
+    x, caches['activation'] = lend(current(activation.forward), x, out=x if net.memory else None)
     if net.dropout_param['p']:
-        x, caches['dropout'] = lend(layers.dropout_forward, x, {**net.dropout_param, 'layer': i, 'step': net.step}, out=x)
+        place = {**net.dropout_param, 'layer': i, 'step': net.step}
+        x, caches['dropout'] = lend(layers.dropout_forward, x, place, out=new() if activation.reads_out else x)
     return x, caches
 
 # %% ../nbs/05_network.ipynb #b2986307
-def hidden_backward(
-    net: FullyConnectedNet, # whose layer
-    i: int, # number of the layer
-    dout: np.ndarray, # (N, M), overwritten
-    caches: dict, # from `hidden_forward`
-    grads: Params, # those of the normalization are filled in
-) -> np.ndarray: # (N, M) gradient with respect to the affine layer's output
-    "Back through one hidden layer, up to its weights."
+def hidden_backward(net: FullyConnectedNet, i: int, dout: np.ndarray, caches: dict, grads: Params) -> np.ndarray: # (N, M)
+    "Back through the hidden layer, in the memory of `dout`, up to its weights; gradients of its normalization go into `grads`."
     if 'dropout' in caches: dout = lend(layers.dropout_backward, dout, caches['dropout'], out=dout)
-    dout = lend(layers.relu_backward, dout, caches['relu'], out=dout)
+    dout = lend(current(ACTIVATIONS[net.activation].backward), dout, caches['activation'], out=dout)
     if 'norm' in caches:
         dout, *found = lend(current(net.norm.backward), dout, caches['norm'], out=dout)
         for name, d in zip(net.norm.params, found): grads[f'{name}{i}'] = d
@@ -263,12 +241,8 @@ def forward(self: FullyConnectedNet,
     return scores, [*caches, {'affine': cache}]
 
 # %% ../nbs/05_network.ipynb #805f3dcb
-def as_batch(
-    X: np.ndarray, # (N, d_1, …, d_k)
-    D: int, # d_1 ⋯ d_k as the net expects it
-    dtype: np.dtype, # of the net
-) -> np.ndarray: # (N, D) in `dtype`
-    "A batch as rows of the net's own type; a `ValueError` if it does not fit."
+def as_batch(X: np.ndarray, D: int, dtype: np.dtype) -> np.ndarray: # (N, D)
+    "A batch (N, d_1, …, d_k) as rows of the net's own type; a `ValueError` if it does not fit."
     X = np.asarray(X)
     if X.ndim < 2 or not len(X) or math.prod(X.shape[1:]) != D:
         raise ValueError(f'X must have shape (N, …) with N > 0 and {D} numbers an example, got {X.shape}')
@@ -297,9 +271,7 @@ def backward(self: FullyConnectedNet,
 
 # %% ../nbs/05_network.ipynb #61f05ebf
 @patch
-def expect_new_step(self: FullyConnectedNet,
-    y: np.ndarray, # labels of a training batch
-) -> None:
+def expect_new_step(self: FullyConnectedNet, y: np.ndarray) -> None:
     "Warn when another batch comes at the same step: its dropout masks would be those of the batch before."
     step, labels = getattr(self, 'seen', (None, None))
     if step == self.step and not np.array_equal(labels, y):
@@ -330,9 +302,8 @@ def penalty(self: FullyConnectedNet): # a scalar in the net's type
     return (0.5 * self.reg * sum(total((0, 1), w, w)[0, 0] for w in weights)).astype(self.dtype)
 
 # %% ../nbs/05_network.ipynb #559b60bb
-def explain_not_finite(X: np.ndarray # (N, …) the batch whose loss is not finite
-                      ) -> None:
-    "Raise a `ValueError` if the batch itself holds a NaN or an infinity."
+def explain_not_finite(X: np.ndarray) -> None:
+    "Raise a `ValueError` if a batch (N, …) whose loss is not finite holds a NaN or an infinity itself."
     bad = ~np.isfinite(np.asarray(X).reshape(len(X), -1)).all(axis=1)
     if bad.any():
         first, count = int(np.argmax(bad)), int(bad.sum())
@@ -369,8 +340,8 @@ def load_state_dict(self: FullyConnectedNet,
 def folded(self: FullyConnectedNet) -> FullyConnectedNet: # without normalization, for test mode
     "The net with its normalization merged into the weights, @eq-folded; a `ValueError` if the norm depends on the example."
     if self.norm and not self.norm.fold: raise ValueError(f'{self.norm.words} depends on the example and cannot be folded into weights')
-    net = FullyConnectedNet(self.hidden_dims, self.input_dim, self.num_classes, self.dropout_param['p'], reg=self.reg,
-                            weight_scale=0, dtype=self.dtype, seed=self.seed, inverted=self.dropout_param['inverted'])
+    net = FullyConnectedNet(self.hidden_dims, self.input_dim, self.num_classes, self.dropout_param['p'], reg=self.reg, weight_scale=0,
+                            dtype=self.dtype, seed=self.seed, inverted=self.dropout_param['inverted'], activation=self.activation)
     net.params = {name: self.params[name] for name in net.params}
     for i, param in enumerate(self.norm_params if self.norm else (), start=1):
         scale, shift = current(self.norm.fold)(*(self.params[f'{name}{i}'] for name in self.norm.params), param)

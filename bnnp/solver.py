@@ -4,29 +4,34 @@
 
 # %% auto #0
 __all__ = ['OPTIONS', 'HOOK', 'WORTH_SHARING', 'EVALUATION_STREAM', 'CHECKPOINT_FORMAT', 'HISTORIES', 'NUMBERS', 'expect_data',
-           'expect_model', 'get_state', 'set_state', 'rule_state', 'available_threads', 'usual_threads', 'Solver']
+           'expect_model', 'get_state', 'set_state', 'rule_state', 'available_threads', 'usual_threads', 'Solver',
+           'Ahead']
 
 # %% ../nbs/06_solver.ipynb #1822a391
 import copy, inspect, math, sys, time, warnings
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from fastcore.basics import patch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 # %% ../nbs/06_solver.ipynb #043afc2d
-from .checkpoints import (CheckpointError, OtherRun, checkpoint_path, checkpoints, describe, expect_form,
+from .checkpoints import (CheckpointError, OtherRun, checkpoint_path, checkpoints, expect_form,
                               newest_checkpoint, pack, save_checkpoint)
+from .code import describe
 from .data import epoch_batches, take_batch
 from .files import catch_signals, remove_leftovers
 from .logs import RunLog, say, tqdm
 from .network import Params
-from .optim import decay_weights, find_schedule, update_rule as find_rule
+from .optim import decay_weights, find_schedule, limit_norms, update_rule as find_rule
 from .options import Kind, expect, expect_known, number, one_of, optional, whole
+from .speed import Memory
 
 # %% ../nbs/06_solver.ipynb #3261c642
 OPTIONS = dict(lr_decay=number(0, ends='()'), weight_decay=number(0), seed=optional(whole(0)), threads=optional(whole(1)),
-               on_divergence=one_of(['raise', 'record'])) | dict.fromkeys(
+               max_norm=optional(number(0, ends='()')), on_divergence=one_of(['raise', 'record'])) | dict.fromkeys(
     ['num_train_samples', 'num_val_samples'], optional(whole(1))) | dict.fromkeys(
     ['batch_size', 'num_epochs', 'print_every', 'log_every'], whole(1))
 HOOK = Kind('an object with before_step, after_step or after_epoch',
@@ -49,8 +54,8 @@ def expect_data(
 
 def _expect_examples(X: np.ndarray, name: str, chunk: int = 1000) -> None:
     if not len(X) or X.dtype.kind not in 'fiubc': raise ValueError(f'{name} must hold numbers, got {len(X)} examples of {X.dtype}')
-    for i in range(0, len(X), chunk):
-        if not np.isfinite(X[i:i + chunk]).all():
+    for i in range(0, len(X) if X.dtype.kind in 'fc' else 0, chunk):       # of bytes all are finite
+        if not (np.isfinite(X[i:i + chunk].sum()) or np.isfinite(X[i:i + chunk]).all()):       # a sum is quick
             raise ValueError(f'{name} must be finite, got NaN or infinity within examples {i} to {min(i + chunk, len(X)) - 1}')
 
 def _expect_labels(y: np.ndarray, name: str, N: int, num_classes: int) -> None:
@@ -120,6 +125,7 @@ class Solver:
         threads: int = None, # of BLAS; None for one with a small network, else as many as it has
         schedule=None, # a name from `bnnp.optim.SCHEDULES`, or a function of step and steps: a factor for the learning rate
         weight_decay: float = 0.0, # decoupled: weights are multiplied by 1 - learning rate * this before each step
+        max_norm: float = None, # the longest that the weights of a unit may be after a step; None for no limit
         augment=None, # called as augment(X, step) with the examples of a training batch, such as `bnnp.data.Augment`
         hooks=(), # objects whose methods `before_step`, `after_step` and `after_epoch` are called
         on_divergence: str = 'raise', # what a loss that is not finite does: 'raise', or 'record' to go on to the end
@@ -160,7 +166,7 @@ def reset(self: Solver) -> None:
     self.step, self.seconds, self.started, self.optim_configs = 0, 0., None, {}
     self.loss_history, self.train_acc_history, self.val_acc_history = [], [], []
     self.best_val_acc, self.best_epoch, self.best_state, self.last_state = -1., 0, None, None
-    self.drawn, self.memory, self.whole, self.signal = None, None, True, 0
+    self.drawn, self.ahead, self.memory, self.whole, self.signal = None, None, None, True, 0
 
 # %% ../nbs/06_solver.ipynb #d9e2a608
 @patch(as_prop=True)
@@ -175,24 +181,36 @@ def total(self: Solver) -> int:
 
 # %% ../nbs/06_solver.ipynb #51193e23
 @patch
-def as_input(self: Solver,
-    X: np.ndarray, # examples, as in `data`
-    index: np.ndarray, # which of them
-) -> np.ndarray: # in the shape of X, in the model's dtype
-    "Examples as the model sees them: floating point, with mean and scale applied."
-    dtype = getattr(self.model, 'dtype', X.dtype if X.dtype.kind == 'f' else np.float32)
+def as_input(self: Solver, X: np.ndarray, index: np.ndarray, memory=None) -> np.ndarray: # in the shape of X, in the model's dtype
+    "Some of X, examples as in `data`, as the model sees them: floating point, with mean and scale applied."
+    dtype, mean, scale = getattr(self.model, 'dtype', X.dtype if X.dtype.kind == 'f' else np.float32), self.data.get('mean'), self.data.get('scale')
     n, D = len(range(len(X))[index] if isinstance(index, slice) else index), math.prod(X.shape[1:])
-    out = self.memory.empty((n, D), dtype) if self.memory is not None else None
-    return take_batch(X, index, self.data.get('mean'), self.data.get('scale'), dtype, out).reshape(n, *X.shape[1:])
+    out = None if memory is None or mean is scale is None and X.dtype == dtype else memory.empty((n, D), dtype)
+    return take_batch(X, index, mean, scale, dtype, out).reshape(n, *X.shape[1:])
+
+@patch
+def batch_of(self: Solver, step: int, memory=None) -> tuple: # X in the model's dtype, y
+    "The training batch of a step, changed at random if the solver has been told to."
+    X, (epoch, i) = self.data['X_train'], divmod(step, self.steps_per_epoch)
+    if self.drawn is None or self.drawn[0] != epoch: self.drawn = epoch, epoch_batches(len(X), self.batch_size, self.seed, epoch)
+    index = self.drawn[1][i]
+    if self.augment is None: return self.as_input(X, index, memory), self.data['y_train'][index]
+    return self.as_input(self.augment(X[index], step), slice(None), memory), self.data['y_train'][index]
+
+# %% ../nbs/06_solver.ipynb #995ffef3
+class Ahead:
+    "Batches that another thread draws, one ahead of the one that is asked for."
+    def __init__(self, draw, pool: Executor): self.draw, self.pool, self.at, self.coming = draw, pool, None, None
+
+    def batch(self, step: int, last: bool) -> tuple: # of that step; after the last one, none is prepared
+        found = self.coming.result() if self.at == step else self.draw(step)
+        self.at, self.coming = (None, None) if last else (step + 1, self.pool.submit(self.draw, step + 1))
+        return found
 
 @patch
 def training_batch(self: Solver) -> tuple: # X in the model's dtype, y
-    "The next batch, changed at random if the solver has been told to."
-    X, (epoch, i) = self.data['X_train'], divmod(self.step, self.steps_per_epoch)
-    if self.drawn is None or self.drawn[0] != epoch: self.drawn = epoch, epoch_batches(len(X), self.batch_size, self.seed, epoch)
-    index = self.drawn[1][i]
-    if self.augment is None: return self.as_input(X, index), self.data['y_train'][index]
-    return self.as_input(self.augment(X[index], self.step), slice(None)), self.data['y_train'][index]
+    "The batch of the next step."
+    return self.batch_of(self.step) if self.ahead is None else self.ahead.batch(self.step, self.step + 1 == self.total)
 
 # %% ../nbs/06_solver.ipynb #6a389cfc
 @patch
@@ -219,6 +237,7 @@ def update(self: Solver, grads: dict) -> None:
         if rate is not None: config['learning_rate'] = rate
         if self.in_place: self.optim_configs[part] = self.rule(w, dw, config, out=w)[1]
         else: w[...], self.optim_configs[part] = self.rule(w, dw, config)
+    if self.max_norm: limit_norms(self.model.params, self.max_norm)
 
 @patch
 def _parts(self: Solver, grads: dict) -> dict: # parameters and gradient by name
@@ -285,13 +304,14 @@ def check_accuracy(self: Solver,
     batch_size: int = 1000, # examples at a time; does not change the result
 ) -> float: # fraction of examples whose highest score is the right one
     "Accuracy in test mode."
-    X, y = np.asarray(X), np.asarray(y)
+    X, y, batch_size = np.asarray(X), np.asarray(y), expect('batch_size', batch_size, whole(1))
+    num_samples = expect('num_samples', num_samples, optional(whole(1)))
     if not len(X) or y.shape != (len(X),):
         raise ValueError(f'y must have one label for each of {len(X)} > 0 examples, got shape {y.shape}')
     index, right = self._sample(len(X), num_samples), 0
     for i in range(0, len(index), batch_size):
         chunk = index[i:i + batch_size]
-        with np.errstate(all='ignore'): scores = self.model.loss(self.as_input(X, chunk))
+        with np.errstate(all='ignore'): scores = self.model.loss(self.as_input(X, chunk, self.memory))
         right += int((scores.argmax(axis=1) == y[chunk]).sum())
     return right / len(index)
 
@@ -345,13 +365,14 @@ def advance(self: Solver, bar) -> None:
 def _resources(self: Solver):
     "Within the block, the model has memory to work in, and BLAS the solver's threads."
     lend = getattr(self.model, 'memory', self) is None
-    if lend:
-        from bnnp.speed import Memory
-        self.memory = self.model.memory = Memory()
+    self.memory = Memory()
+    if lend: self.model.memory = self.memory
     try:
-        with threadpool_limits(self.threads, user_api='blas'): yield
+        with threadpool_limits(self.threads, user_api='blas'), ThreadPoolExecutor(1) as pool:
+            self.ahead = Ahead(partial(self.batch_of, memory=Memory()), pool)
+            yield
     finally:
-        self.memory = None
+        self.ahead = self.memory = None
         if lend: self.model.memory = None
 
 @patch
@@ -435,7 +456,7 @@ def finish(self: Solver) -> None:
 @patch
 def settings(self: Solver) -> dict: # what JSON can hold
     "The settings that decide the numbers of a run, apart from how long it is."
-    names = 'optim_config', 'lr_decay', 'batch_size', 'seed', 'weight_decay', 'num_train_samples', 'num_val_samples'
+    names = 'optim_config', 'lr_decay', 'batch_size', 'seed', 'weight_decay', 'max_norm', 'num_train_samples', 'num_val_samples'
     model, d = self.model, self.data
     theirs = model.settings() if hasattr(model, 'settings') else {k: f'{a.dtype} {a.shape}' for k, a in model.params.items()}
     parts = [k for k in ('X_train', 'y_train', 'X_val', 'y_val', 'mean', 'scale') if d.get(k) is not None]

@@ -114,7 +114,7 @@ def test_library_code_that_decides_numbers_and_that_does_not(tmp_path, monkeypat
     before = bnnp.layers.softmax_loss.__code__
     def softmax_loss(x, y, label_smoothing=0.): return 1.01 * x.sum(), x
     monkeypatch.setattr(bnnp.layers.softmax_loss, '__code__', softmax_loss.__code__)
-    assert reasons() == {'other code of bnnp.layers': 1}
+    assert ['bnnp.layers' in why for why in reasons()] == [True]
     monkeypatch.setattr(bnnp.layers.softmax_loss, '__code__', before)
     assert not reasons()
     norm = bnnp.layers.NORMS['batchnorm']

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from bnnp import layers
+from bnnp.arrays import sum_rows
 from bnnp.layers import *
 from bnnp.network import FullyConnectedNet
+from bnnp.optim import RULES
 from bnnp.speed import Memory
 
 decimal.setcontext(decimal.Context(prec=60, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN))
@@ -267,6 +269,137 @@ def test_relu_and_dropout_do_not_round(dtype):
         assert dropout_backward(x[:, 2:4], cache).tolist() == out.tolist()
 
 
+@pytest.mark.parametrize('dtype', FLOATS)
+def test_a_single_number(dtype):
+    "An array of no axes has no first axis to cut into pieces."
+    for x in -2, 0, 3:
+        x, dout = np.array(x, dtype), np.array(5, dtype)
+        out, cache = relu_forward(x)
+        dx = relu_backward(dout, cache)
+        assert (out, dx) == (max(x, 0), 5 * (x > 0)) and out.dtype == dx.dtype == dtype and np.shape(dx) == ()
+        for seed in range(4):
+            out, cache = dropout_forward(x, {'p': .5, 'mode': 'train', 'seed': seed, 'inverted': True})
+            kept = bool(dropout_mask((), .5, seed))
+            assert out == 2 * kept * x and dropout_backward(dout, cache) == 10 * kept and out.dtype == dtype
+
+
+# where few numbers are normalised, dx is a small difference of large terms: each number of it, relative to itself
+
+def wide_norm(x, gamma, dout, axes, eps=1e-5, rms=False):
+    "dx of a normalization in extended precision; gamma broadcasts against x."
+    x, gamma, dout = (a.astype(np.longdouble) for a in (x, gamma, dout))
+    mean = lambda a: a.mean(axis=axes, keepdims=True)
+    xc = x if rms else x - mean(x)
+    s, d = np.sqrt(mean(xc * xc) + np.longdouble(eps)), gamma * dout
+    xhat = xc / s
+    return (d - xhat * mean(d * xhat) - (0 if rms else mean(d))) / s
+
+
+FEW = {     # the layer, the shape of x and the axes for n numbers that share a mean
+    'batchnorm': (NORMS['batchnorm'][0], lambda n: (n, 5), (0,)), 'batchnorm, closed form': (NORMS['batchnorm, closed form'][0], lambda n: (n, 5), (0,)),
+    'layernorm': (NORMS['layernorm'][0], lambda n: (5, n), (1,)), 'spatial batchnorm': (NORMS['spatial batchnorm'][0], lambda n: (1, 5, 1, n), (0, 2, 3)),
+    'instance norm': (both(spatial_groupnorm_forward, spatial_groupnorm_backward, 5), lambda n: (2, 5, n, 1), (2, 3)),
+    'groupnorm': (both(spatial_groupnorm_forward, spatial_groupnorm_backward, 1), lambda n: (5, n, 1, 1), (1, 2, 3)),
+}
+
+
+@pytest.mark.parametrize('name', FEW)
+@pytest.mark.parametrize('n', [1, 2, 3, 4])
+def test_where_few_numbers_are_normalised(name, n):
+    layer, shape, axes = FEW[name]
+    errors = []
+    for seed in range(50):
+        x, gamma, beta, dout = draw(shape(n), np.float32, seed=seed)
+        dx, exact = layer(x, gamma, beta, dout)[1], wide_norm(x, gamma.reshape(-1, 1, 1) if x.ndim == 4 else gamma, dout, axes)
+        errors.append(abs(dx - exact) / np.where(exact == 0, 1, abs(exact)))
+    assert np.median(errors) < (5e-8 if n < 3 else 2e-7)
+
+
+def test_layer_norm_of_one_and_two():
+    one, zero = np.ones(2, np.float32), np.zeros(2, np.float32)
+    cache = layernorm_forward(np.array([[1, 2]], np.float32), one, zero, {})[1]
+    assert layernorm_backward(np.array([[1, 0]], np.float32), cache)[0].tolist() == [[np.float32(3.9997600119993e-5), np.float32(-3.9997600119993e-5)]]
+
+
+# sums over a million rows, in units in the last place of double precision
+
+def test_a_million_rows_in_double_precision():
+    rng, N, wide = np.random.default_rng(0), 10**6, np.longdouble
+    x, dout = rng.random((N, 2)) + .1, rng.random((N, 2)) + .5
+    one, zero, d = np.ones(2), np.zeros(2), dout.astype(wide)
+    mu = x.astype(wide).mean(axis=0)
+    var = ((x - mu)**2).mean(axis=0)
+    close = lambda ours, exact: float(max(abs(ours - exact) / exact)) < 4 * np.finfo(float).eps
+    assert close(sum_rows(dout), d.sum(axis=0)) and close(affine_backward(dout, affine_forward(x, np.eye(2), zero)[1])[2], d.sum(axis=0))
+    z = normalize(x, 0, 1e-5)
+    assert close(z.mu[0], mu) and close(z.var[0], var)
+    in_test = {'mode': 'test', 'running_mean': zero, 'running_var': one, 'eps': 0}
+    for param in {'mode': 'train'}, in_test:
+        cache = batchnorm_forward(x, one, zero, dict(param))[1]
+        for backward in batchnorm_backward, batchnorm_backward_alt:
+            _, dgamma, dbeta = backward(dout, cache)
+            assert close(dbeta, d.sum(axis=0)) and (param != in_test or close(dgamma, (d * x).sum(axis=0)))
+    assert close(layernorm_backward(dout, layernorm_forward(x, one, zero, {})[1])[2], d.sum(axis=0))
+    xhat = x / np.sqrt((x.astype(wide)**2).mean(axis=1, keepdims=True) + wide(1e-5))
+    assert close(rmsnorm_backward(dout, rmsnorm_forward(x, one, {})[1])[1], (d * xhat).sum(axis=0))
+    images, of_images = (a.T.reshape(2, 100, 100, 100).swapaxes(0, 1) for a in (x, dout))
+    cache = spatial_batchnorm_forward(images, one, zero, {'mode': 'train'})[1]
+    assert close(spatial_batchnorm_backward(of_images, cache)[2], d.sum(axis=0))
+    z, right = x.astype(wide), rng.integers(2, size=N)
+    losses = np.log(np.exp(z).sum(axis=1)) - z[np.arange(N), right]
+    assert close(softmax_loss(x, right)[0][None], losses.mean()[None])
+
+
+@pytest.mark.parametrize('dtype', FLOATS)
+@pytest.mark.parametrize('kept', [np.float16, np.float32, np.float64, '>f4', int, list])
+def test_running_statistics_keep_their_type(dtype, kept):
+    "What was given stays in its type; whole numbers and lists become float64."
+    x, gamma, beta, _ = draw((6, 3), dtype)
+    start = lambda value: [float(value)] * 3 if kept is list else np.full(3, value, kept)
+    calls = (lambda p: batchnorm_forward(x, gamma, beta, p), lambda p: spatial_batchnorm_forward(x[:, :, None, None], gamma, beta, p),
+             lambda p: affine_bn_relu_forward(x, np.eye(3, dtype=dtype), beta, gamma, beta, p))
+    for layer in calls:
+        p = {'mode': 'train', 'running_mean': start(0), 'running_var': start(1)}
+        for mode in 'train', 'train', 'test':
+            p['mode'] = mode
+            out, _ = layer(p)
+            assert out.dtype == dtype and {p[k].dtype for k in ('running_mean', 'running_var')} == {np.dtype(float if kept in (int, list) else kept)}
+
+
+# update rules beside decimals
+
+def exact_rule(name, w, gradients):
+    "The weight after some steps with the default settings."
+    w, first, second = Decimal(float(w)), Decimal(0), Decimal(0)
+    b1, b2, rho, eps = Decimal(.9), Decimal(.999), Decimal(.99), Decimal(1e-8)
+    for t, g in enumerate(map(Decimal, map(float, gradients)), 1):
+        if name == 'sgd': w -= Decimal(1e-2) * g
+        if name == 'sgd_momentum':
+            first = b1 * first - Decimal(1e-2) * g
+            w += first
+        if name == 'sgd_momentum_torch':
+            first = b1 * first + g
+            w -= Decimal(1e-2) * first
+        if name == 'rmsprop':
+            second = rho * second + (1 - rho) * g * g
+            w -= Decimal(1e-2) * g / (second.sqrt() + eps)
+        if name == 'adam':
+            first, second = b1 * first + (1 - b1) * g, b2 * second + (1 - b2) * g * g
+            w -= Decimal(1e-3) * first / (1 - b1**t) / ((second / (1 - b2**t)).sqrt() + eps)
+    assert name in ('sgd', 'sgd_momentum', 'sgd_momentum_torch', 'rmsprop', 'adam')
+    return w
+
+
+@pytest.mark.parametrize('dtype, sizes', [(np.float32, (1e-36, 1e-30, 1e-20, 1e-8, 1e-3, 1, 1e10, 1e19, 5e19)), (float, (1e-300, 1e-30, 1e-8, 1, 1e30, 1e150))])
+@pytest.mark.parametrize('name', RULES)
+def test_update_rules_with_gradients_of_any_size(name, dtype, sizes):
+    for size, steps in itertools.product(sizes, (1, 2, 10)):
+        gradients, w, config = np.full(steps, size, dtype), np.array([0, .5], dtype), None
+        gradients[1::2] /= 2
+        for g in gradients: w, config = RULES[name](w, np.array([g, 0], dtype), config)
+        assert w.dtype == dtype and w[1] == .5 and units(w[0], exact_rule(name, 0, gradients)) < 32, (size, steps)
+
+
 # types, layouts, and what belongs to the caller
 
 def draw_for(name):
@@ -286,11 +419,12 @@ def draw_for(name):
             out, cache = affine_forward(x, w, b)
             return out, *affine_backward(dout, cache)
         return [rng.normal(size=s) for s in ((4, 2, 3), (6, 5), 5, (4, 5))], affine
-    if name == 'relu':
-        def relu(x, dout):
-            out, cache = relu_forward(x)
-            return out, relu_backward(dout, cache)
-        return list(rng.normal(size=(2, 4, 3, 2))), relu
+    activations = dict(relu=(relu_forward, relu_backward), sigmoid=(sigmoid_forward, sigmoid_backward), tanh=(tanh_forward, tanh_backward))
+    if name in activations:
+        def activation(x, dout):
+            out, cache = activations[name][0](x)
+            return out.copy(), activations[name][1](dout, cache)
+        return list(rng.normal(size=(2, 4, 3, 2))), activation
     if name == 'dropout':
         def dropout(x, dout):
             out, cache = dropout_forward(x, {'p': .3, 'mode': 'train', 'seed': 3, 'inverted': True})
@@ -308,7 +442,7 @@ def draw_for(name):
     return [rng.normal(size=s) for s in ((4, 6), (6, 5), 5, 5, 5, (4, 5))], affine_bn_relu
 
 
-ALL = *NORMS, 'rmsnorm', 'batchnorm, test', 'affine', 'relu', 'dropout', 'softmax', 'affine relu', 'affine bn relu'
+ALL = *NORMS, 'rmsnorm', 'batchnorm, test', 'affine', 'relu', 'sigmoid', 'tanh', 'dropout', 'softmax', 'affine relu', 'affine bn relu'
 
 
 def test_no_layer_is_left_out():
@@ -375,7 +509,7 @@ def test_nan_and_infinity_are_not_hidden(name):
         x.flat[0] = abs(bad)
         with np.errstate(all='ignore'): out = np.asarray(layer(x, *arrays[1:])[0])
         dropped = name == 'dropout' and not dropout_mask(x.shape, .3, 3).flat[0]
-        clipped = np.isinf(bad) and name in ('affine relu',)
+        clipped = np.isinf(bad) and name in ('affine relu', 'sigmoid', 'tanh')
         assert dropped or clipped or not np.isfinite(out).all()
     with pytest.raises(ValueError): layer(np.array([['a', 'b']]), *arrays[1:])
     with pytest.raises(ValueError): layer(None, *arrays[1:])

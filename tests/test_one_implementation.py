@@ -10,7 +10,8 @@ from bnnp.network import FullyConnectedNet
 from bnnp.solver import Solver
 
 LAYERS = [name for name in layers.__all__ if name.endswith(('_forward', '_backward', '_alt', '_loss'))]
-NETS = {'plain': {}, 'dropout': dict(dropout=.3), **{norm: dict(normalization=norm) for norm in layers.NORMS}}
+NETS = {'plain': {}, 'dropout': dict(dropout=.3), **{norm: dict(normalization=norm) for norm in layers.NORMS},
+        **{activation: dict(activation=activation) for activation in layers.ACTIVATIONS}}
 NO_NET_HAS = {                              # forms of the same layers that no fully connected net is made of
     'batchnorm_backward',                                                        # the graph, one step before the closed form
     'affine_relu_forward', 'affine_relu_backward', 'affine_bn_relu_forward', 'affine_bn_relu_backward',   # two or three layers in one

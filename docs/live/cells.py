@@ -2,7 +2,7 @@
 import dis, json, re
 from types import CodeType
 
-FLAGS = {'slow': 'it takes minutes, or needs CIFAR-10', 'parity': 'it needs PyTorch', 'bench': 'it needs an idle machine and other libraries'}
+FLAGS = {'slow': 'it takes minutes, or needs CIFAR-10', 'parity': 'it needs PyTorch or ONNX', 'bench': 'it needs an idle machine and other libraries'}
 BUILD_ONLY = r'\bnbdev\b|nbdev_export\(|show_doc\('          # of no use to a reader
 
 
