@@ -27,6 +27,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['bnnp', 'bnnp.*']),
+    package_dir={'': '.'},    # so that `pip install -e` writes a path, which `import bnnp` finds from the folder above a checkout too
     python_requires='>=' + cfg['min_python'],
     install_requires=cfg['requirements'].split(),
     extras_require={name: cfg[f'{name}_requirements'].split() for name in extras},

@@ -148,10 +148,10 @@ def expect_eps(name: str, param: dict) -> float: return layer_option(name, param
 
 # %% ../nbs/a_arrays.ipynb #3861108b
 def expect_batch(x: np.ndarray, *params: np.ndarray) -> tuple: # all as arrays
-    "Raise a `ValueError` unless x is (N, D) with N > 0, and the parameters, gamma and beta, are (D,)."
+    "Raise a `ValueError` unless x is (N, D) with N > 0, and the parameters, gamma and beta, are (D,); None is all 1, or all 0."
     x = floating('x', x)
     if x.ndim != 2 or len(x) == 0: raise ValueError(f'x must have shape (N, D) with N > 0, got {x.shape}')
-    params = [floating(name, p) for name, p in zip(('gamma', 'beta'), params)]
+    params = [np.full(x.shape[1], name == 'gamma', np.float16) if p is None else floating(name, p) for name, p in zip(('gamma', 'beta'), params)]
     for name, p in zip(('gamma', 'beta'), params): expect_shape(name, p, x.shape[1:])
     return x, *params
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .datasets import (CIFAR10_CLASSES, DATASETS, DataError, cache_dir, data_command, find_images, load_CIFAR10, load_cifar10,
-                           load_images, load_mnist, read_binary_batch, read_idx, read_python_batch)
-from .options import expect, one_of, optional, whole
+                           load_images, load_mnist, read_idx, read_python_batch)
+from .options import expect, number, one_of, optional, whole
 
 # %% ../nbs/00_data.ipynb #c2ad5484
 _SHAPES, _FILLS, _BLOCK = ('disc', 'ring', 'square', 'triangle', 'cross'), ('striped', 'checked'), 250
@@ -53,10 +53,7 @@ def _draw(seed, block):
     return np.clip(X, 0, 255, out=X).astype(np.uint8), y
 
 # %% ../nbs/00_data.ipynb #4c79413d
-def load_shapes10(
-    n: int, # images
-    seed: int = 0, # the first images of a seed are the same for every n
-) -> tuple: # X (n, 3, 32, 32) uint8 and y (n,) int64
+def load_shapes10(n: int, seed: int = 0) -> tuple: # X (n, 3, 32, 32) uint8 and y (n,) int64; of a seed the first are the same for every n
     "Ten classes of drawn images: five shapes, striped or checked, on a noisy ground. Raises `ValueError`."
     n, seed = expect('n', n, whole(1)), expect('seed', seed, whole())
     X, y = np.empty((n, 3, 32, 32), np.uint8), np.empty(n, np.int64)
@@ -66,9 +63,7 @@ def load_shapes10(
     return X, y
 
 # %% ../nbs/00_data.ipynb #a809d791
-def _moments(
-    X, # (N, C, H, W) uint8
-) -> tuple: # mean and mean square of each pixel, both (D,) float64
+def _moments(X: np.ndarray) -> tuple: # (N, C, H, W) uint8 -> mean and mean square of each pixel, both (D,) float64
     "Exact mean and mean square over the images, in blocks of 256."
     sums, squares = np.zeros(X[0].size), np.zeros(X[0].size)
     for i in range(0, len(X), 256):
@@ -86,13 +81,8 @@ def _sizes(n, num_train, num_val):
 # %% ../nbs/00_data.ipynb #14d4875f
 SPLIT_STREAM = 0x73706c6974     # keeps the choice of images apart from other random numbers
 
-def resplit(
-    data: dict, # from `load_data`
-    split: int, # seed of the choice
-    num_train: int | None = None, # training images; None is all that do not validate
-    num_val: int = 1000, # validation images
-) -> dict: # the same, with only the chosen images in the training part, those for validation at its end
-    "Choose training and validation images at random, a function of `split` alone."
+def resplit(data: dict, split: int, num_train: int = None, num_val: int = 1000) -> dict: # with the chosen images, those for validation at the end
+    "Choose training and validation images of a loaded set at random, a function of the seed `split` alone."
     n = len(data['y_train'])
     num_train, left = _sizes(n, num_train, num_val)
     order = np.random.default_rng([SPLIT_STREAM, expect('split', split, whole())]).permutation(n)
@@ -190,45 +180,28 @@ def get_CIFAR10_data(
     return {f'{v}_{k}': centred(splits[f'X_{k}']) if v == 'X' else splits[f'y_{k}'] for v in 'Xy' for k in ('train', 'val', 'test')}
 
 # %% ../nbs/00_data.ipynb #bba4772c
-def epoch_batches(
-    num_train: int, # training images
-    batch_size: int, # images in a batch
-    seed: int, # of the run
-    epoch: int, # from 0
-) -> np.ndarray: # (num_batches, batch_size) int64 indices; (1, num_train) if there are fewer images than a batch has
-    "The batches of one epoch: a function of seed and epoch alone. Raises `ValueError`."
+def epoch_batches(num_train: int, batch_size: int, seed: int, epoch: int) -> np.ndarray: # (num_batches, batch_size) int64 indices
+    "The batches of one epoch: a function of seed and epoch alone; one batch if there are fewer images than it has. Raises `ValueError`."
     n, size = expect('num_train', num_train, whole(1)), expect('batch_size', batch_size, whole(1))
     rng = np.random.default_rng([0x62617463686573, expect('seed', seed, whole()), expect('epoch', epoch, whole())])
     size = min(size, n)
     return rng.permutation(n)[:n // size * size].reshape(-1, size)
 
 # %% ../nbs/00_data.ipynb #2e3be100
-def take_batch(
-    X, # (N, ...) images, uint8 or floating point
-    index, # (n,) which, or a slice
-    mean=None, # (...) to subtract, or None
-    scale: float | None = None, # to multiply with, or None
-    dtype=np.float32, # of the result
-    out=None, # (n, D) array of that dtype to write to, or None
-) -> np.ndarray: # (n, D)
-    "`(X[index] - mean) * scale` as rows, without a floating point copy of X; a view of X if nothing has to be done."
+def take_batch(X, index, mean=None, scale: float = None, dtype=np.float32, out=None) -> np.ndarray: # (n, D) in that dtype, or `out`
+    "`(X[index] - mean) * scale` as rows, without a floating point copy of X (N, ...), or as a view of it if nothing has to be done."
     rows = X[index]
     rows = rows.reshape(len(rows), int(np.prod(X.shape[1:])))
     if out is None and mean is scale is None and rows.dtype == dtype: return rows
     if out is None: out = np.empty(rows.shape, dtype)
     np.copyto(out, rows, casting='same_kind')
     if mean is not None: out -= np.asarray(mean, out.dtype).reshape(-1)
-    if scale is not None: out *= out.dtype.type(scale)
+    if scale is not None: out *= out.dtype.type(expect('scale', scale, number()))
     return out
 
 # %% ../nbs/00_data.ipynb #c40d0ec3
-def windows(
-    X: np.ndarray, # (n, c, h, w) images
-    dy: np.ndarray, # (n,) shifts down the image, from -most to most
-    dx: np.ndarray, # (n,) shifts to the right
-    most: int, # pixels
-) -> np.ndarray: # (n, c, h, w): pixel (i, j) was at (i + dy, j + dx)
-    "Each image shifted by its own amount, with the border repeated."
+def windows(X: np.ndarray, dy: np.ndarray, dx: np.ndarray, most: int) -> np.ndarray: # (n, c, h, w): pixel (i, j) was at (i + dy, j + dx)
+    "Each image shifted by its own amount dy, dx (n,), from -most to most, with the border repeated."
     n, c, h, w = X.shape
     large = np.pad(X, ((0, 0), (0, 0), (most, most), (most, most)), mode='edge')
     views = np.lib.stride_tricks.sliding_window_view(large, (h, w), axis=(2, 3))
@@ -244,12 +217,10 @@ class Augment:
     shift: int = 0 # up to so many pixels, in both directions
     seed: int = 0 # of the run
 
-    def __post_init__(self): expect('shift', self.shift, whole())
+    def __post_init__(self):
+        for name in 'shift', 'seed': expect(name, getattr(self, name), whole())
 
-    def __call__(self,
-        X: np.ndarray, # (n, c, h, w) images of a batch, which may be changed
-        step: int, # of the run, from 0
-    ) -> np.ndarray: # the same shape
+    def __call__(self, X: np.ndarray, step: int) -> np.ndarray: # (n, c, h, w) images of a batch, which may be changed, in the same shape
         if X.ndim != 4: raise ValueError(f'images to mirror or shift must have shape (n, c, h, w), got {X.shape}')
         rng, most = np.random.default_rng([AUGMENT_STREAM, self.seed, step]), int(self.shift)
         mirrored, shifts = rng.random(len(X)) < .5, rng.integers(-most, most, (2, len(X)), endpoint=True)

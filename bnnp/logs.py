@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'MAX_LINE', 'MAX_FILE', 'LogError', 'finite', 'log_line', 'RunLog', 'numbered', 'is_log', 'start_log',
-           'RunRecord', 'parse_line', 'read_log', 'say']
+           'RunRecord', 'parse_line', 'lines_of', 'read_log', 'say']
 
 # %% ../nbs/a_logs.ipynb #b47b4296
 import json, math, os, sys, warnings
@@ -23,19 +23,16 @@ with warnings.catch_warnings():
 from .files import append, as_path, naming, remove_leftovers, try_lock, whole_file
 
 # %% ../nbs/a_logs.ipynb #48fe7303
-class LogError(ValueError):
-    "A log file that cannot be used; the message names the file and what is wrong."
+FORMAT = 1          # of the lines; a reader refuses a log with a higher one
 
-# %% ../nbs/a_logs.ipynb #397aedd9
+class LogError(ValueError): "A log file that cannot be used; the message names the file and what is wrong."
+
 def finite(value): # a JSON-like value
     "The value with NaN and infinities, which JSON does not have, as None, and NumPy's numbers as Python's."
     if isinstance(value, dict): return {k: finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)): return [finite(v) for v in value]
     if isinstance(value, np.generic): value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-# %% ../nbs/a_logs.ipynb #c7980847
-FORMAT = 1          # of the lines; a reader refuses a log with a higher one
 
 def log_line(kind: str, **fields) -> bytes:
     "A line of a log."
@@ -62,29 +59,24 @@ class RunLog:
     def write(self, kind: str, **fields): # an `OSError` if the file is gone: a new one would lack its beginning
         append(self.path, log_line(kind, **fields))
 
-# %% ../nbs/a_logs.ipynb #b98b1704
-def numbered(name: str # to begin with
-            ): # iterator over names
+# %% ../nbs/a_logs.ipynb #61b34f22
+def numbered(name: str): # iterator over names
     "The name itself, then name_2, name_3 and so on."
     yield name
     for i in count(2): yield f'{name}_{i}'
 
-def is_log(path) -> bool:
-    "Is there a file of that name?"
-    return os.path.lexists(path)
+def is_log(path) -> bool: return os.path.lexists(path)         # is there a file of that name?
 
-# %% ../nbs/a_logs.ipynb #61b34f22
 def start_log(
     folder, # where logs are kept; made if it is missing
     name: str, # what a person would call the run; a number is added if there is one of that name
     **header, # configuration, seed, data set, versions
 ) -> RunLog: # with its header written
     "Begin a run's log file, never over an older one."
-    folder = as_path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in (folder/f'{stem}.jsonl' for stem in numbered(name)):
-        if is_log(path): continue
+    as_path(folder).mkdir(parents=True, exist_ok=True)
+    for path in (as_path(folder)/f'{stem}.jsonl' for stem in numbered(name)):
         try:
+            if is_log(path): continue
             with whole_file(path, new=True) as f: f.write(log_line('header', name=path.stem, **header))
             return RunLog(path)
         except FileExistsError: pass                           # another process was faster
@@ -107,7 +99,7 @@ class RunRecord:
         kind, lines = line['kind'], dict(train=self.train, epoch=self.epochs)
         if kind in lines:
             _go_back(lines[kind], line['step'])
-            lines[kind].append(line)
+            lines[kind].append(dict([(k, v) for k, v in line.items() if not isinstance(v, (list, dict))][:50]))
         elif kind == 'resume':
             for kept in lines.values(): _go_back(kept, line['step'] + 1)
             self.stopped = self.result = None
@@ -129,25 +121,24 @@ def parse_line(path: Path, number: int, text: bytes) -> dict: # None for a line 
     return line
 
 # %% ../nbs/a_logs.ipynb #c9cc8974
-MAX_LINE, MAX_FILE = 1 << 20, 48 << 20      # bytes: no log has a longer line, or is longer
+MAX_LINE, MAX_FILE = 4 << 20, 16 << 20      # bytes: no log has a longer line, or is longer
 
-def _lines(path: Path): # iterator over bytes
+def lines_of(path: Path, most: int = MAX_FILE): # iterator over bytes
     "The lines of a file; a `LogError` if it is none, or too long."
     if path.exists() and not path.is_file(): raise LogError(f'{path}: not a file')
     with open(path, 'rb') as f:
         size = os.fstat(f.fileno()).st_size
-        if size > MAX_FILE: raise LogError(f'{path}: has {size:,} bytes, and a log at most {MAX_FILE:,}')
+        if size > most: raise LogError(f'{path}: has {size:,} bytes, and at most {most:,} are read')
         for number in count(1):
             text = f.readline(MAX_LINE + 1)
             if len(text) > MAX_LINE: raise LogError(f'{path}: line {number} has more than {MAX_LINE:,} bytes')
             if not text: return
             yield text
 
-def read_log(path # a file that `RunLog` wrote
-            ) -> RunRecord: # its lines, in order
+def read_log(path) -> RunRecord: # its lines, in order
     "Read a run's log; a `LogError` names a file that is not one."
     path = as_path(path)
-    lines = (parse_line(path, number, text) for number, text in enumerate(_lines(path), start=1))
+    lines = (parse_line(path, number, text) for number, text in enumerate(lines_of(path), start=1))
     header = next(lines, {'kind': None})
     if header['kind'] != 'header': raise LogError(f'{path}: not a run log, its first line should be a header')
     if header.get('format', FORMAT) != FORMAT:

@@ -18,8 +18,9 @@ from fastcore.basics import patch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 # %% ../nbs/06_solver.ipynb #043afc2d
-from .checkpoints import (CheckpointError, OtherRun, checkpoint_path, checkpoints, describe, expect_form,
+from .checkpoints import (CheckpointError, OtherRun, checkpoint_path, checkpoints, expect_form,
                               newest_checkpoint, pack, save_checkpoint)
+from .code import describe
 from .data import epoch_batches, take_batch
 from .files import catch_signals, remove_leftovers
 from .logs import RunLog, say, tqdm
@@ -303,7 +304,8 @@ def check_accuracy(self: Solver,
     batch_size: int = 1000, # examples at a time; does not change the result
 ) -> float: # fraction of examples whose highest score is the right one
     "Accuracy in test mode."
-    X, y = np.asarray(X), np.asarray(y)
+    X, y, batch_size = np.asarray(X), np.asarray(y), expect('batch_size', batch_size, whole(1))
+    num_samples = expect('num_samples', num_samples, optional(whole(1)))
     if not len(X) or y.shape != (len(X),):
         raise ValueError(f'y must have one label for each of {len(X)} > 0 examples, got shape {y.shape}')
     index, right = self._sample(len(X), num_samples), 0

@@ -69,7 +69,7 @@ def median_interval(
     "Median and an interval for it from @eq-ranks, whatever the distribution."
     values, n = np.sort(values), len(values)
     below = np.cumsum([math.comb(n, k) / 2**n for k in range(n + 1)])
-    k = max(int(np.searchsorted(below, (1 - level) / 2)), 1)
+    k = max(int(np.searchsorted(below, (1 - expect('level', level, number(0, 1))) / 2)), 1)
     return float(np.median(values)), float(values[k - 1]), float(values[n - k])
 
 # %% ../nbs/a_statistics.ipynb #c44bf296

@@ -18,9 +18,7 @@ from .options import expect, whole
 # %% ../nbs/a_style.ipynb #5e031956
 class Table:
     "Rows of cells, the first row the heading: a table on a page, aligned columns in a terminal."
-    def __init__(self,
-        rows: Iterable, # of equally many cells each, texts or numbers; None is an empty cell
-    ):
+    def __init__(self, rows: Iterable): # of equally many cells each, texts or numbers; None is an empty cell
         self.rows = [['' if cell is None else ' '.join(str(cell).splitlines()) for cell in row] for row in rows]
         sizes = sorted({len(row) for row in self.rows})
         if len(sizes) != 1: raise ValueError(f'the rows of a table must be equally long, got rows of {sizes} cells')
@@ -60,21 +58,14 @@ def style():
     return matplotlib.style.context(['default', STYLE])
 
 # %% ../nbs/a_style.ipynb #812a9c42
-def figure(
-    rows: int = 1, # rows of axes
-    columns: int = 1, # columns of axes
-    width: float = 4.5, # of one pair of axes, in inches
-    height: float = 3.2, # of one pair of axes, in inches
-    **kwargs, # passed on to `plt.subplots`
-) -> tuple: # the figure, and its axes as `plt.subplots` gives them
-    "A new figure in the project's style, which stays Matplotlib's style from then on."
+def figure(rows: int = 1, columns: int = 1, width: float = 4.5, height: float = 3.2, **kwargs) -> tuple: # the figure and its axes
+    "As `plt.subplots`, with axes of that size in inches, in the project's style, which stays Matplotlib's from then on."
     import matplotlib.pyplot as plt
     plt.style.use(['default', STYLE])
     return plt.subplots(rows, columns, figsize=(width * columns, height * rows), layout='constrained', **kwargs)
 
 # %% ../nbs/a_style.ipynb #3253381b
-def looks(n: int # lines to draw
-         ) -> list: # keyword arguments for each
+def looks(n: int) -> list: # keyword arguments
     "A look for each of n lines."
     if expect('n', n, whole()) <= len(COLOURS):
         return [dict(color=c, linestyle='-' if i < 4 else '--') for i, c in enumerate(COLOURS[:n])]
@@ -83,12 +74,7 @@ def looks(n: int # lines to draw
     return [dict(color=c, linestyle=('-', '--', '-.', ':')[i % 4]) for i, c in enumerate(shades)]
 
 # %% ../nbs/a_style.ipynb #cad19cb2
-def add_legend(
-    fig, # to add it to
-    lines: list, # one for each text
-    texts: list, # may hold anything: `$` and `_` mean themselves
-    most: int = 300, # entries to show
-) -> None:
+def add_legend(fig, lines: list, texts: list, most: int = 300) -> None: # texts may hold anything: `$` and `_` mean themselves
     "A legend below the axes, in as many columns as fit; the figure becomes as much higher."
     width, height = fig.get_size_inches()
     if len(texts) > most: texts = [*texts[:most], f'and {len(texts) - most} more, see the table']
@@ -98,20 +84,13 @@ def add_legend(
     for shown, text in zip(legend.get_texts(), texts): shown.set(parse_math=False, text=text)
 
 # %% ../nbs/a_style.ipynb #068fb0ce
-def render(
-    fig, # what to draw
-    form: str, # 'png' or 'svg'
-) -> bytes: # the content of a file
+def render(fig, form: str) -> bytes: # form is 'png' or 'svg'
     "A figure as a file's content: without a date, and with the same identifiers each time."
     out = io.BytesIO()
     with style(): fig.savefig(out, format=form, metadata={'Software': None} if form == 'png' else {'Date': None})
     return out.getvalue()
 
-# %% ../nbs/a_style.ipynb #420badb5
-def save_figure(
-    fig, # to be saved
-    path, # without the ending; folders that are missing are made
-) -> list: # paths of the PNG and the SVG
+def save_figure(fig, path) -> list: # path without the ending -> paths of the PNG and the SVG
     "Write a figure as PNG and SVG, each of them whole or not at all; an `OSError` if that cannot be."
     path = as_path(path)
     if path.suffix.lower() in ('.png', '.svg'): path = path.with_suffix('')

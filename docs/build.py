@@ -1,5 +1,7 @@
 """Build the site: `python docs/build.py` makes `_docs/` out of `nbs/` and `_quarto.yml`, without Quarto, and fails if anything in it is broken."""
 import argparse, json, os, shutil, subprocess, sys, time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
@@ -17,8 +19,9 @@ BUNDLED = 'katex', 'minisearch', *(f'@fontsource-variable/source-{name}' for nam
 
 def install_npm():
     "Install what package-lock.json says, unless it is there."
+    npm = shutil.which('npm') or sys.exit("there is no npm here: pip install -e '.[docs]' brings it")
     have, want = HERE/'node_modules/.package-lock.json', HERE/'package-lock.json'
-    if not have.exists() or have.stat().st_mtime < want.stat().st_mtime: subprocess.run(['npm', 'ci', '--silent'], cwd=HERE, check=True)
+    if not have.exists() or have.stat().st_mtime < want.stat().st_mtime: subprocess.run([npm, 'ci', '--silent'], cwd=HERE, check=True)
 
 
 def sidebar(config):
@@ -40,6 +43,7 @@ def bundle(site):
                     f'--outdir={site}/assets', '--loader:.woff2=file', '--loader:.woff=empty', '--loader:.ttf=empty', '--asset-names=[name]',
                     '--log-level=warning'], cwd=HERE, check=True)
     shutil.copy2(HERE/'assets/icon.svg', site/'assets')
+    shutil.copy2(HERE.parent/'LICENSE', site/'assets/LICENSE.txt')
     for package in BUNDLED:
         licence = next((HERE/'node_modules'/package).glob('LICENSE*'))
         shutil.copy2(licence, site/'assets'/f'LICENSE.{package.split("/")[-1]}.txt')
@@ -61,6 +65,7 @@ def write_pages(site, parts, pages, bodies, cfg):
 
 def build(site, cfg, live=True):
     "Write the whole site, with or without Python for the browser; returns what is wrong with it."
+    os.environ['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])   # where the docs extra puts Node.js
     install_npm()
     os.environ['PYTHONWARNINGS'] = 'ignore'    # of nbdev's worker processes: about cells with imports and other code
     processed = proc_nbs(n_workers=2, force=True)
@@ -83,14 +88,26 @@ def build(site, cfg, live=True):
     return [*problems(site, pages), *(f'nbs/{name} is not in the sidebar of _quarto.yml' for name in sorted(left_out))]
 
 
+def serve(site, port):
+    "The site on this machine, until Ctrl-C. If the port is taken, another is."
+    at = lambda port: ThreadingHTTPServer(('127.0.0.1', port), partial(SimpleHTTPRequestHandler, directory=site))
+    try: server = at(port)
+    except OSError: server = at(0)
+    print(f'open http://127.0.0.1:{server.server_port} in a browser; Ctrl-C ends', flush=True)
+    try: server.serve_forever()
+    except KeyboardInterrupt: print()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--no-live', action='store_true', help='leave out the live cells, and with them the download of Python for the browser')
+    parser.add_argument('--serve', nargs='?', type=int, const=8000, metavar='PORT', help='then serve it on this machine (default port: 8000)')
     begin, cfg, args = time.time(), get_config(), parser.parse_args()
     site = cfg.config_path/cfg.doc_path.name
     wrong = build(site, cfg, live=not args.no_live)
     for line in wrong: print(line, file=sys.stderr)
     print(f'{len(list(site.glob("*.html")))} pages in {site}, {len(wrong)} wrong, {time.time() - begin:.0f} s')
+    if args.serve is not None: serve(site, args.serve)
     return bool(wrong)
 
 

@@ -31,7 +31,7 @@ def for_readme(nb):
 
 
 def main():
-    nb = for_readme(nbformat.read(cfg.nbs_path/cfg.readme_nb, as_version=4))
+    nb = for_readme(nbformat.read(cfg.nbs_path/'index.ipynb', as_version=4))
     text, resources = MarkdownExporter().from_notebook_node(nb, resources={'unique_key': 'figure', 'output_files_dir': figures.name})
     said = iter([o.metadata for c in nb.cells for o in c.get('outputs', []) if 'alt' in o.get('metadata', {})])
     shown = lambda m, s: f'![{s["alt"]}]({m[1]})\n\n*{s["cap"]}*'

@@ -183,7 +183,7 @@ def test_data_we_may_only_read(open_folder):
     (open_folder/f'{FAKE.folder}.lock').touch()                  # left by somebody's download
     def job():
         os.environ.update(HOME='/nonexistent', XDG_CACHE_HOME='/nonexistent')
-        assert_right(load_images((FAKE,), open_folder, download=False))
+        assert_right(load_images(FAKE, open_folder, download=False))
     folder.chmod(0o555)
     open_folder.chmod(0o555)
     assert forked(as_nobody(attempt(job)))[1] == 'done'
@@ -193,7 +193,7 @@ def test_data_we_may_only_read(open_folder):
 def test_data_we_may_not_read(open_folder):
     (open_folder/ARCHIVE).write_bytes(GOOD)
     (open_folder/ARCHIVE).chmod(0o000)
-    said = forked(as_nobody(attempt(lambda: load_images((FAKE,), open_folder) and None)))[1]
+    said = forked(as_nobody(attempt(lambda: load_images(FAKE, open_folder) and None)))[1]
     assert said.startswith('DataError') and 'Permission denied' in said and ARCHIVE in said
 
 
@@ -261,7 +261,7 @@ def test_a_data_file_whose_time_was_set_back_is_checked_again(tmp_path, monkeypa
     folder = tmp_path/FAKE.folder
     folder.mkdir()
     for name, content in FILES.items(): (folder/name).write_bytes(content)
-    read = lambda: load_images((FAKE,), tmp_path, download=False)
+    read = lambda: load_images(FAKE, tmp_path, download=False)
     assert_right(read())
     batch = folder/'test_batch'
     then = batch.stat().st_mtime_ns

@@ -211,7 +211,7 @@ def load(site, folder):
         os.environ.update(XDG_CACHE_HOME=str(folder/'cache'), NO_PROXY='127.0.0.1', no_proxy='127.0.0.1')
         os.environ.pop('BNNP_DATA', None)
         sys.stderr = open(os.devnull, 'w')
-        assert_right(load_images((replace(FAKE, mirrors=urls(site, 'steps')),), folder/'data'))
+        assert_right(load_images(replace(FAKE, mirrors=urls(site, 'steps')), folder/'data'))
     return job
 
 

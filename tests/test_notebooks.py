@@ -53,3 +53,12 @@ def test_everything_public_can_be_documented():
         found = importlib.import_module(f'bnnp.{module.name}')
         for name in found.__all__:
             if callable(getattr(found, name)): assert show_doc(getattr(found, name))._repr_markdown_()
+
+
+def test_the_readme_leads_to_files_that_are_there():
+    "From a clone, without the site."
+    readme = Path(__file__).parents[1]/'README.md'
+    links = re.findall(r'\]\(([^)\s]+)\)', re.sub(r'```.*?```', '', readme.read_text(encoding='utf-8'), flags=re.S))
+    files = {link.partition('#')[0] for link in links if not re.match(r'https?:|#', link)}
+    assert len(files) > 20 and [f for f in sorted(files) if not (readme.parent/f).exists()] == []
+    assert not [link for link in links if 'bnnp.github.io' in link or 'github.com/bnnp' in link], 'nobody\'s until it is published'

@@ -108,8 +108,9 @@ def logs_in(folder): return {p: p.stat().st_mtime_ns for p in folder.rglob('*.js
 @posix
 @pytest.mark.parametrize('how, workers', [(signal.SIGKILL, 2), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGINT, 1), (signal.SIGTERM, 1)])
 def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path, how, workers):
-    words = command(tmp_path, '--workers', str(workers), seeds=20)
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    words, temporary = command(tmp_path, '--workers', str(workers), seeds=20), tmp_path/'temporary'
+    temporary.mkdir()
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ | {'TMPDIR': str(temporary)})
     said, started = stopped(process, tmp_path, how)
     assert len(started) >= (2 if workers == 2 else 0)
     before = logs_in(tmp_path)
@@ -120,7 +121,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(tmp_path, how, workers):
     assert again.returncode == 0, again.stderr
     after = logs_in(tmp_path)
     assert len(after) == 80 and before.items() <= after.items()            # none lost, none run again
-    assert not [*Path(tempfile.gettempdir()).glob('bnnp_sweep_*')]         # workers whose parent was killed remove its folder
+    assert not [*temporary.glob('bnnp_sweep_*')]                           # workers whose parent was killed remove its folder
     e = replace(EXPERIMENTS['smoke'], seeds=20)
     assert bits(sweep(e, log_dir=tmp_path, workers=1, progress=False)) == at_home(e)
 
@@ -263,3 +264,12 @@ def test_a_worker_without_data_downloads_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr('bnnp.sweeps.load_data', load)
     with pytest.raises(DataError): perform(trials(replace(EXPERIMENTS['smoke'], base=replace(SMALL, dataset='cifar10')))[0], '')
     assert asked == [False]
+
+
+@posix
+def test_a_worker_that_is_killed_while_it_starts_costs_nothing(tmp_path):
+    process = subprocess.Popen(command(tmp_path, '--workers', '2', seeds=2), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: len(children(process.pid)) >= 2)
+    os.kill(max(children(process.pid)), signal.SIGKILL)                    # it has not even imported anything
+    _, complaints = process.communicate(timeout=300)
+    assert process.returncode == 0 and len(logs_in(tmp_path)) == 8, complaints

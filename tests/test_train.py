@@ -68,6 +68,7 @@ def kill_at_random(process, log, rng):
     return lives
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('seed', range(3))
 def test_killed_and_resumed_is_the_same_run(tmp_path, cores, uninterrupted, seed):
     rng, log = random.Random(seed), tmp_path/'submission_logs'/f'{NAME}.jsonl'
@@ -79,6 +80,7 @@ def test_killed_and_resumed_is_the_same_run(tmp_path, cores, uninterrupted, seed
     assert not list((tmp_path/'checkpoints').glob('*.tmp'))
 
 
+@pytest.mark.long
 def test_ctrl_c_saves_and_ends(tmp_path, cores, uninterrupted):
     process = start(tmp_path, *cores, start_new_session=True)
     log = tmp_path/'submission_logs'/f'{NAME}.jsonl'
@@ -130,6 +132,7 @@ def test_two_processes_cannot_be_at_one_run(tmp_path):
     assert second.returncode == 1 and 'another process' in err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('cores', [1], indirect=True)
 def test_damaged_checkpoints(tmp_path, cores, uninterrupted):
     finish(start(tmp_path, *cores))
@@ -142,6 +145,7 @@ def test_damaged_checkpoints(tmp_path, cores, uninterrupted):
     assert process.returncode == 1 and 'anew' in err.splitlines()[-1] and 'Traceback' not in err
 
 
+@pytest.mark.long
 def test_nobody_listens(tmp_path, cores, uninterrupted):
     process = start(tmp_path, *cores)
     process.stdout.close()                                      # the first line finds a broken pipe

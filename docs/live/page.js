@@ -124,7 +124,22 @@ function attach(cell) {
   mark(cell);
 }
 
-if (location.protocol !== 'file:') {            // where a browser starts no workers: the page is as it is without us
+/** A page opened from a disk may start no workers: it says what to do where the Run buttons would be, at length once. */
+function explain(cell) {
+  const code = document.querySelector(`[data-cell="${cell.id}"] .source pre`);
+  if (!code || cell.run !== true) return;
+  const note = make('span', { className: 'live-cannot live-file' }, 'To run and edit this cell, ', make('a', { href: '#live-how', textContent: 'open the site from a server' }));
+  code.after(make('div', { className: 'live-bar' }, note));
+}
+
+const how = () => make('aside', { id: 'live-how', className: 'callout' }, make('p', {}, 'This page was opened from a file, so a browser runs no scripts from beside it: ',
+  'no Run buttons, no search. Serve the folder with ', make('code', { textContent: 'python -m http.server --directory _docs' }), ' in the checkout, or with ',
+  make('code', { textContent: 'python docs/build.py --serve' }), ', which builds it too. Then open the address that the command prints.'));
+
+if (location.protocol === 'file:') {
+  cells.forEach(explain);
+  document.querySelector('main > header').after(how());
+} else {
   cells.forEach(attach);
   document.body.append(pill);
   document.documentElement.dataset.live = 'idle';
