@@ -405,6 +405,9 @@ def exact_rule(name, w, gradients):
         if name == 'sgd_momentum':
             first = b1 * first - Decimal(1e-2) * g
             w += first
+        if name == 'sgd_momentum_torch':
+            first = b1 * first + g
+            w -= Decimal(1e-2) * first
         if name == 'rmsprop':
             second = rho * second + (1 - rho) * g * g
             w -= Decimal(1e-2) * g / (second.sqrt() + eps)
