@@ -67,12 +67,8 @@ def numbered(name: str): # iterator over names
 
 def is_log(path) -> bool: return os.path.lexists(path)         # is there a file of that name?
 
-def start_log(
-    folder, # where logs are kept; made if it is missing
-    name: str, # what a person would call the run; a number is added if there is one of that name
-    **header, # configuration, seed, data set, versions
-) -> RunLog: # with its header written
-    "Begin a run's log file, never over an older one."
+def start_log(folder, name: str, **header) -> RunLog: # with a header: configuration, seed, data set, versions
+    "Begin a run's log file, never over an older one: a number is added if there is one of that name."
     as_path(folder).mkdir(parents=True, exist_ok=True)
     for path in (as_path(folder)/f'{stem}.jsonl' for stem in numbered(name)):
         try:

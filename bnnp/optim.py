@@ -19,7 +19,7 @@ from .options import FLAG, expect, is_number, number, one_of
 # %% ../nbs/05a_optim.ipynb #5145bac8
 SHARE = number(0, 1)
 KINDS = dict(learning_rate=number(0), epsilon=number(0), momentum=SHARE, decay_rate=SHARE, beta1=SHARE, beta2=SHARE,
-             nesterov=FLAG)
+             nesterov=FLAG, amsgrad=FLAG)
 
 # %% ../nbs/05a_optim.ipynb #8c43a749
 def with_defaults(
@@ -133,21 +133,22 @@ def rmsprop(
 def adam(
     w: np.ndarray, # weights, any shape
     dw: np.ndarray, # gradient of the loss, in the shape of w
-    config: dict = None, # `learning_rate` 1e-3, `beta1` 0.9, `beta2` 0.999, `epsilon` 1e-8; `m`, `v`, `t` are kept here
+    config: dict = None, # `learning_rate` 1e-3, `beta1` 0.9, `beta2` 0.999, `epsilon` 1e-8, `amsgrad` False; `m`, `v`, `t` are kept here
     out: np.ndarray = None, # memory for the next weights; may be w
 ) -> tuple: # next w, config
     "Adam [@kingma2015adam], @eq-adam-moments, @eq-adam and @eq-adam-numbers."
-    config = with_defaults(config, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, t=0)
-    out, first, second = places(w, dw, out, config, 'm', 'v')
+    config = with_defaults(config, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, amsgrad=False, t=0)
+    out, first, second, *largest = places(w, dw, out, config, 'm', 'v', *['v_max'] * config['amsgrad'])
     config['t'] += 1
     beta1, beta2, t = config['beta1'], config['beta2'], config['t']
     r = math.sqrt(1 - beta2**t)
     rate, epsilon = config['learning_rate'] * r / (1 - beta1**t), at_least_tiny(config['epsilon'] * r, first.dtype)
     memory = np.empty(min(PIECE, out.size), first.dtype)
-    for wp, g, o, m, v in in_pieces(np.asarray(w), np.asarray(dw), out, first, second):
+    for wp, g, o, m, v, *v_max in in_pieces(np.asarray(w), np.asarray(dw), out, first, second, *largest):
         s, g = memory[:g.size] if g.ndim == 1 and g.size <= memory.size else np.empty(g.shape, m.dtype), g.astype(m.dtype, copy=False)
         np.multiply(g, 1 - beta1, out=s); m *= beta1; m += s                         # β₁ m + (1-β₁) g
         np.multiply(g, 1 - beta2, out=s); s *= g; v *= beta2; v += s                 # β₂ v + (1-β₂) g²
+        for top in v_max: v = np.maximum(top, v, out=top)                            # with `amsgrad`, @eq-amsgrad
         np.sqrt(v, out=s); s += epsilon; np.divide(m, s, out=s); s *= rate           # η' m / (√v + ε')
         np.subtract(wp, s, out=o)
     return out, config

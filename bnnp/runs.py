@@ -22,12 +22,13 @@ import bnnp
 from .checkpoints import checkpoints
 from .code import checksum
 from .data import Augment, DataError, get_data
+from .datasets import DATASETS
 from .files import as_path
-from .layers import NORMS
+from .layers import ACTIVATIONS, NORMS
 from .logs import LogError, RunLog, RunRecord, is_log, numbered, read_log, say, start_log
 from .network import FullyConnectedNet
 from .optim import RULES, SCHEDULES
-from .options import expect, one_of, whole
+from .options import expect, one_of, optional, whole
 from .solver import Solver
 
 # %% ../nbs/a_runs.ipynb #82b8ff5b
@@ -49,7 +50,7 @@ class RunConfig:
     weight_scale: float = None # standard deviation of initial weights; sqrt(2/inputs) for each layer if not given
     seed: int = 0 # of weights, batches and dropout
     dtype: str = 'float32' # of parameters and computation
-    dataset: str = 'auto' # what to train on; auto is CIFAR-10 if it can be had, else shapes10, drawn on the spot
+    dataset: str = 'auto' # what to train on; auto is CIFAR-10 if it can be downloaded, else shapes10, a small synthetic set
     split: int = None # seed that draws the training and validation images; as the course does if not given
     schedule: str = None # learning rate as a function of the step, in place of lr_decay: one_cycle
     weight_decay: float = 0.0 # decoupled from the gradient, on weights only
@@ -78,13 +79,8 @@ def run_name(config: RunConfig, data_name: str = 'cifar10') -> str: # such as '5
 # %% ../nbs/a_runs.ipynb #5dc85883
 DTYPE = one_of(('float32', 'float64'))
 
-def build(
-    config: RunConfig, # of the run
-    data: dict, # from `get_data`
-    net: type = FullyConnectedNet, # or a subclass
-    **options, # for the solver: log, checkpoint_name, verbose, hooks
-) -> Solver: # ready to train
-    "The network and solver of a configuration; a `ValueError` names what cannot be."
+def build(config: RunConfig, data: dict, net: type = FullyConnectedNet, **options) -> Solver: # options for the solver: log, verbose, hooks
+    "The network, of that class, and solver of a configuration; a `ValueError` names what cannot be."
     c, N = config, len(data['X_train'])
     model = net(
         c.hidden_dims, int(np.prod(data['X_train'].shape[1:])), num_classes=len(data['classes']),
@@ -158,7 +154,7 @@ def run(
     log_dir='submission_logs', # folder for logs
     checkpoint_dir=None, # folder for checkpoints; None for none
     resume: bool = False, # go on with an interrupted run of this configuration, if there is one?
-    data_dir=None, # where CIFAR-10 is, if not in the usual places
+    data_dir=None, # where the data set is, if not in the usual places
     data: dict = None, # from `get_data`, to load it only once
     verbose: bool = True, # show progress?
     threads: int = None, # as for `Solver`
@@ -174,7 +170,8 @@ def run(
     return read_log(solver.log.path)
 
 # %% ../nbs/a_runs.ipynb #84a4cb72
-CHOICES = dict(normalization=NORMS, optimizer=RULES, schedule=SCHEDULES, dtype=('float32', 'float64'), dataset=('auto', 'cifar10', 'shapes10'))
+CHOICES = dict(normalization=NORMS, activation=ACTIVATIONS, optimizer=RULES, schedule=SCHEDULES, dtype=('float32', 'float64'),
+               dataset=('auto', *DATASETS, 'shapes10'))
 
 def _kind(name: str, of: type) -> dict: # arguments of `add_argument`
     "What values an option has."
@@ -196,13 +193,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def train_parser() -> argparse.ArgumentParser:
     "The command line of `bnnp_train`."
     parser = argparse.ArgumentParser(
-        description='Train a fully connected network on CIFAR-10 and write what happens to a log. '
+        description='Train a fully connected network on CIFAR-10 or MNIST and write what happens to a log. '
                     'Without options: five hidden layers of 100, all 49,000 training images, 10 epochs.',
         epilog='Draw the curves of all logs with: python plot_results.py --log_dir submission_logs')
     parser.add_argument('--use_batchnorm', action='store_true', help='the same as --normalization batchnorm')
     add_options(parser)
     add = parser.add_argument_group('where, and how').add_argument
-    add('--data_dir', metavar='DIR', help='where CIFAR-10 is, if not in the usual places')
+    add('--data_dir', metavar='DIR', help='where the data set is, if not in the usual places')
     add('--log_dir', metavar='DIR', default='submission_logs', help='folder for logs (default: submission_logs)')
     add('--checkpoint_dir', metavar='DIR', default='checkpoints',
         help="folder for checkpoints (default: checkpoints); '' for none")
@@ -225,8 +222,7 @@ def _expect_consistent(args: argparse.Namespace) -> None:
     "Raise a `ValueError` about options that a network and a solver do not know."
     if args.use_batchnorm and args.normalization not in (None, 'batchnorm'):
         raise ValueError(f'--use_batchnorm contradicts --normalization {args.normalization}')
-    for name, least in LEAST.items():
-        if (n := getattr(args, name)) is not None: expect(f'--{name}', n, whole(least))
+    for name, least in LEAST.items(): expect(f'--{name}', getattr(args, name), optional(whole(least)))
     if args.resume and not args.checkpoint_dir: raise ValueError('--resume needs a --checkpoint_dir')
 
 def parse_config(argv: list) -> tuple: # the configuration, and the other options

@@ -12,7 +12,7 @@ __all__ = ['EXPERIMENTS', 'NO_NUMBERS', 'TABLES', 'Row', 'Notes', 'prepared', 'd
            'sweep_command']
 
 # %% ../nbs/a_sweeps.ipynb #bc46a0ad
-from .runs import RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
+from .runs import CHOICES, RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
 
 # %% ../nbs/a_sweeps.ipynb #2b44742a
 import argparse, hashlib, inspect, json, logging, math, os, shutil, signal, sys, tempfile, threading, time
@@ -33,8 +33,8 @@ from threadpoolctl import threadpool_limits
 from .code import CodeReader, checksum, describe, module_of
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import as_path, catch_signals, locked, write_whole
-from .layers import NORMS
-from .logs import MAX_LINE, finite, lines_of, log_line, say, tqdm
+from .layers import ACTIVATIONS, NORMS
+from .logs import MAX_FILE, MAX_LINE, finite, lines_of, log_line, say, tqdm
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole
 from .plots import clean, in_words, number, of_data
@@ -127,7 +127,7 @@ def combinations(experiment: Experiment) -> dict: # by label, what is changed
 
 # %% ../nbs/a_sweeps.ipynb #bccead4c
 NO_NUMBERS = {f'bnnp.{name}' for name in 'checkpoints code datasets files logs options plots statistics style'.split()}
-TABLES = RULES, SCHEDULES, NORMS                    # of these only the rows that are named somewhere count
+TABLES = RULES, SCHEDULES, NORMS, ACTIVATIONS                    # of these only the rows that are named somewhere count
 
 def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest for each module
     "The code that decides what a measure returns."
@@ -203,7 +203,7 @@ def differences(now: dict, then: dict) -> str: # such as 'lr 0.1 then, 0.01 now;
 _WHOLE, _LOADING = {}, threading.Lock()     # loaded sets of this process, by name and size
 
 def _place_of(config: RunConfig) -> tuple:
-    "Where a set is kept; there is one CIFAR-10, and shapes10 of any size."
+    "Where a set is kept; shapes10 may have any size."
     drawn = config.dataset == 'shapes10'
     return (config.dataset, max(config.num_train or 0, 5000), config.num_val) if drawn else (config.dataset, None, None)
 
@@ -347,7 +347,8 @@ def summary_path(folder, experiment: Experiment) -> Path: # named after the data
 def read_summary(path: Path) -> list: # of records; empty if there is no such file
     "What an experiment's summary says of its runs; a `ValueError` for a file that is none."
     if not path.exists(): return []
-    try: about, *lines = map(json.loads, lines_of(path, 1 << 26))
+    texts = list(lines_of(path))                             # a `LogError` if it is too large
+    try: about, *lines = map(json.loads, texts)
     except (ValueError, RecursionError): about, lines = None, [None]
     common = about.get('common', {}) if isinstance(about, dict) else None
     if not (isinstance(common, dict) and all(map(_is_record, lines))): raise ValueError(f'{path}: not a summary of an experiment')
@@ -359,8 +360,9 @@ def _write_summary(path: Path, experiment: Experiment, records: list) -> None:
     common = {k: v for k, v in (parts or [{}])[0].items() if all(p.get(k, ...) == v for p in parts)}
     about = dict(experiment=experiment.name, question=experiment.question, dataset=experiment.base.dataset, common=common)
     less = [r | dict(parts={k: v for k, v in r['parts'].items() if k not in common}) if r.get('parts') else r for r in records]
-    texts = [json.dumps(line, ensure_ascii=False, separators=(',', ':')) for line in [about, *less]]
-    write_whole(path, ('\n'.join(texts) + '\n').encode())
+    content = ''.join(json.dumps(line, ensure_ascii=False, separators=(',', ':')) + '\n' for line in [about, *less]).encode()
+    if len(content) > MAX_FILE: raise ValueError(f'{path}: would have {len(content):,} bytes, and at most {MAX_FILE:,} are read')
+    write_whole(path, content)
 
 # %% ../nbs/a_sweeps.ipynb #ecd78c31
 @dataclass(frozen=True)
@@ -392,10 +394,7 @@ def why_missing(found: list) -> Counter: # runs by reason; `found` is from `look
     return Counter(differences(identity(t), old.get('parts')) if old else 'never made' for t, r, old in found if not r)
 
 # %% ../nbs/a_sweeps.ipynb #c5bbc866
-def stored(
-    experiment, # an `Experiment`, or the name of one that is registered
-    folder='results', # of summaries
-) -> list: # of `Result`
+def stored(experiment, folder='results') -> list: # of `Result`; the experiment may be the name of one that is registered
     "The runs of an experiment from its summary; a printed note says which are missing or come from other code."
     if isinstance(experiment, str): experiment = EXPERIMENTS[experiment]
     found = looked_up(experiment, None, folder)
@@ -453,7 +452,7 @@ def sweep(
     workers: int = None, # processes, if there is no executor; None for one a core, 1 for this process
     log_dir='submission_logs', # folder for logs; None for none
     summary=None, # folder of summaries to look into first; None for none
-    data_dir=None, # where CIFAR-10 is, if not in the usual places
+    data_dir=None, # where the data set is, if not in the usual places
     progress: bool = True, # show a bar?
 ) -> list: # of `Result`, in the order of `trials`
     "Make the runs of an experiment that are missing, and give all results."
@@ -613,9 +612,9 @@ def sweep_parser() -> argparse.ArgumentParser:
     add('--first_seed', type=int, metavar='N', help='count seeds from here (default: 0)')
     add('--workers', type=int, metavar='N', help='processes (default: one a core)')
     add('--scheduler', metavar='ADDRESS', help='a Dask scheduler whose workers make the runs, such as tcp://host:8786')
-    add('--dataset', choices=('auto', 'cifar10', 'shapes10'), help="instead of the experiment's own")
+    add('--dataset', choices=CHOICES['dataset'], help="instead of the experiment's own")
     add = parser.add_argument_group('where').add_argument
-    add('--data_dir', metavar='DIR', help='where CIFAR-10 is, if not in the usual places')
+    add('--data_dir', metavar='DIR', help='where the data set is, if not in the usual places')
     add('--log_dir', metavar='DIR', default='submission_logs', help='folder for logs and figures (default: submission_logs)')
     add('--summary', metavar='DIR', default=_default_summary(),
         help="folder of summaries, which are looked into first; '' for none (default: results or nbs/results, if there is one)")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-LONG = {'test_kill', 'test_faults', 'test_fuzz', 'test_live', 'test_site', 'test_sweep'}
+LONG = {'test_exercises', 'test_kill', 'test_faults', 'test_fuzz', 'test_live', 'test_site', 'test_sweep'}
 
 
 def pytest_addoption(parser): parser.addoption('--all', action='store_true', help=f'also {", ".join(sorted(LONG))}, and what is marked `long`')

@@ -70,7 +70,7 @@ def test_both_losses():
 def test_initial_loss_and_gradients(reg, printed):
     X, y = toy()
     for each in {0: [0], 3.14: [0, 3.14]}[reg]: model = FullyConnectedNet([20, 30], reg=each, **SIZES)
-    assert abs(check_net(model, X, y, 1e-4) - printed) < 1e-14
+    assert abs(check_net(model, X, y, 1e-4) - printed) < 1e-13
 
 
 def test_update_rules_as_they_are_checked():
@@ -196,8 +196,8 @@ def test_batch_norm_forward_and_backward():
 @pytest.mark.parametrize('options', [dict(use_batchnorm=True), dict(normalization='batchnorm')])
 def test_net_with_batch_norm(options):
     X, y = toy()
-    assert abs(FullyConnectedNet([20, 30], reg=0, **SIZES, **options).loss(X, y)[0] - 2.2611955101340957) < 1e-14
-    assert abs(FullyConnectedNet([20, 30], reg=3.14, **SIZES, **options).loss(X, y)[0] - 6.996533220108303) < 1e-14
+    assert abs(FullyConnectedNet([20, 30], reg=0, **SIZES, **options).loss(X, y)[0] - 2.2611955101340957) < 1e-13
+    assert abs(FullyConnectedNet([20, 30], reg=3.14, **SIZES, **options).loss(X, y)[0] - 6.996533220108303) < 1e-13
     X, y = toy(5)
     model = FullyConnectedNet([10, 8], **SIZES, **options)
     loss, grads = model.loss(X, y)
@@ -261,7 +261,7 @@ def test_nets_with_dropout_of_three_eras(net, name, values):
         assert model.dropout_param['p'] == p and model.use_dropout == (p > 0)
     np.random.seed(231)
     np.random.randn(2, 15), np.random.randint(10, size=2)
-    assert abs(net([20, 30], **{name: values[0]}, **SIZES).loss(X, y)[0] - 2.3004790897684924) < 1e-14
+    assert abs(net([20, 30], **{name: values[0]}, **SIZES).loss(X, y)[0] - 2.3004790897684924) < 1e-13
 
 
 def test_dropout_experiment(data):

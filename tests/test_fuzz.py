@@ -1,5 +1,5 @@
 """Every reader for a moment on damaged files, and each file that once got through; `python -m tests.fuzz all` goes on for longer."""
-import importlib, io, os, pickle, sys, tarfile, zipfile
+import importlib, io, itertools, os, pickle, subprocess, sys, tarfile, zipfile
 from pathlib import Path
 
 import pytest
@@ -7,6 +7,7 @@ from hypothesis import given, settings, strategies as st
 
 pytest.importorskip('resource', reason='the fence needs a POSIX system')
 sys.path.insert(0, str(Path(__file__).parents[1]))                          # for `tests`, which is no installed package
+from bnnp.logs import MAX_FILE, log_line
 from tests.fuzz import TARGETS, archive, checkpoint, fence, mutate, names, results, resume, run_log
 
 EXAMPLES = dict(run_log=40, results=60, archive=60, resume=80)               # the slow ones
@@ -133,3 +134,26 @@ def test_a_summary_may_hold_any_character(tmp_path):
     path = store(results.E, [Result(trial, dict(results.VALUE, said='a\x85b\u2028c'), 1.)], tmp_path)
     (line,) = read_summary(path)
     assert line['value']['said'] == 'a\x85b\u2028c'
+
+
+LINE = {'short': lambda i: b'{"kind":"train","step":%d}\n' % i,
+        'lists': lambda i: b'{"kind":"train","step":%d,"x":[%s]}\n' % (i, b','.join([b'{}'] * 300_000)),
+        'names': lambda i: b'{"kind":"train","step":%d,%s}\n' % (i, b','.join(b'"%x":1' % j for j in range(i * 90_000, i * 90_000 + 90_000))),
+        'often': lambda i: log_line('train', step=i, loss=2.) + log_line('resume', step=i)}
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='needs resource')
+@pytest.mark.parametrize('kind', LINE)
+def test_the_worst_logs_that_are_read_at_all(tmp_path, kind):
+    "As large as a log may be: 5 s of processor time and 256 MB, NumPy and Matplotlib included."
+    with open(tmp_path/'a.jsonl', 'wb') as f:
+        f.write(log_line('header'))
+        for i in itertools.count():
+            line = LINE[kind](i)
+            if f.tell() + len(line) > MAX_FILE: break
+            f.write(line)
+    code = ('import resource, sys; from bnnp.logs import read_log; read_log(sys.argv[1])\n'
+            'used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime, used.ru_maxrss / 1024)')
+    said = subprocess.run([sys.executable, '-c', code, tmp_path/'a.jsonl'], capture_output=True, text=True, check=True).stdout
+    seconds, megabytes = map(float, said.split())
+    assert seconds < 5 and megabytes < 256, said

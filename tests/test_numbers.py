@@ -414,6 +414,7 @@ def exact_rule(name, w, gradients):
         if name == 'adam':
             first, second = b1 * first + (1 - b1) * g, b2 * second + (1 - b2) * g * g
             w -= Decimal(1e-3) * first / (1 - b1**t) / ((second / (1 - b2**t)).sqrt() + eps)
+    assert name in ('sgd', 'sgd_momentum', 'sgd_momentum_torch', 'rmsprop', 'adam')
     return w
 
 

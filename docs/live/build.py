@@ -21,7 +21,7 @@ BUILT = {'numpy': [], 'contourpy': ['numpy'], 'cycler': [], 'kiwisolver': [], 'p
 PURE = {'fastcore': [], 'tqdm': [], 'sortedcontainers': [], 'attrs': [], 'hypothesis': ['attrs', 'sortedcontainers']}  # pinned in requirements.txt
 BNNP = ['numpy', 'matplotlib', 'fastcore', 'tqdm', 'threadpoolctl']
 EXPLORABLE = r'<figure id="fig-[\w-]+-explore"'             # a still figure that an explorable takes the place of
-DATA = ['logs', 'results']                                    # folders beside the notebooks, of which they read files
+DATA = ['logs', 'results', 'survey']                          # folders beside the notebooks, of which they read files
 ON_DEMAND = ['hypothesis']                                    # loaded by the pages that import it
 
 

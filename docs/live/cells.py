@@ -34,5 +34,6 @@ def live_cells(notebook):
         else:
             have |= bound
             for name in bound: lost.pop(name, None)
-        found.append({'id': cell['id'], 'source': code, 'run': why or True})
+        exercise = re.search(r'^#\| *exercise: *(\w+)', raw, re.M)                # a cell by itself: no other needs it
+        found.append({'id': cell['id'], 'source': code, 'run': why or True} | ({'exercise': exercise[1]} if exercise else {}))
     return found

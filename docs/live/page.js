@@ -1,6 +1,7 @@
 // Run buttons for the code cells of a page: a bar below each, an editor on request, and a pill at the window's corner.
 // It finds the cells by their data-cell, and their code in #live-cells. Nothing is loaded before the first click.
 import { clear, fetched, make, show } from './outputs.js';
+import { keep, restore, result, toolbar } from './exercises.js';
 import { Queue } from './queue.js';
 
 const folder = new URL('.', document.currentScript.src);
@@ -67,6 +68,7 @@ function finish(cell, end, failed, hidden) {
   if (hidden.length) note(make('details', {}, make('summary', { textContent: `Errors in cells that the page does not show: ${hidden.length}` }),
     make('pre', { tabIndex: 0, textContent: hidden.join('\n') })));
   for (const c of cells) c.block?.classList.toggle('live-old', c.ran === undefined && !c.output.hidden);
+  if (cell.exercise) result(cell);
 }
 
 async function edit(cell) {
@@ -79,7 +81,7 @@ async function edit(cell) {
     const { createEditor } = editor, parent = make('div', { className: 'live-editor' });
     cell.editor = createEditor({
       parent, text: cell.text, label: `Code of cell ${numberOf(cell)}. Shift and Enter run it; Escape, then Tab, leave it.`,
-      onChange(text) { cell.text = text; mark(cell); }, onRun: () => request(cell),
+      onChange(text) { cell.text = text; mark(cell); if (cell.exercise) keep(cell); }, onRun: () => request(cell),
     });
     cell.code.after(parent);
     cell.code.hidden = cell.editButton.hidden = true;
@@ -102,6 +104,7 @@ function reset(cell) {
   cell.output.hidden = true;
   cell.block.classList.remove('live-ran', 'live-old');
   cell.status.textContent = '';
+  if (cell.exercise) { cell.code.textContent = cell.source; keep(cell); }
   mark(cell);
 }
 
@@ -112,15 +115,17 @@ function attach(cell) {
   if (!code) return;
   code.after(bar);
   if (cell.run !== true) return bar.append(make('span', { className: 'live-cannot', textContent: `not run in the browser: ${cell.run}` }));
-  const button = (html, name, onclick) => make('button', { type: 'button', innerHTML: html, ariaLabel: `${name} cell ${numberOf(cell)}`, onclick });
+  const button = (html, name, onclick) => make('button', { type: 'button', innerHTML: html, ariaLabel: `${name} ${cell.exercise ?? `cell ${numberOf(cell)}`}`, onclick });
+  const [edits, runs] = cell.exercise ? ['Write', 'Check'] : ['Edit', 'Run'];
   Object.assign(cell, { block, code, stored: block.querySelector('.output'), alt: block.querySelector('img')?.alt || 'Figure drawn by this cell' });
   Object.assign(cell, {
-    editButton: button('Edit', 'Edit', () => edit(cell)), resetButton: button('Reset', 'Reset', () => reset(cell)),
+    editButton: button(edits, edits, () => edit(cell)), resetButton: button('Reset', 'Reset', () => reset(cell)),
     status: make('span', { className: 'live-status', role: 'status' }), output: make('div', { className: 'output live-output', hidden: true }),
   });
-  bar.append(button(`${icon('M2 0l10 6-10 6z')}Run`, 'Run', () => request(cell)), cell.editButton, cell.resetButton, cell.status);
+  bar.append(button(`${icon('M2 0l10 6-10 6z')}${runs}`, runs, () => request(cell)), cell.editButton, cell.resetButton, cell.status);
   const figure = block.querySelector('figure');
   if (figure) figure.prepend(cell.output); else code.closest('.source').after(cell.output);
+  if (cell.exercise) restore(cell);
   mark(cell);
 }
 
@@ -141,6 +146,7 @@ if (location.protocol === 'file:') {
   document.querySelector('main > header').after(how());
 } else {
   cells.forEach(attach);
+  if (cells.some(cell => cell.exercise)) toolbar(cells, cell => { reset(cell); restore(cell); mark(cell); });
   document.body.append(pill);
   document.documentElement.dataset.live = 'idle';
 }

@@ -41,9 +41,9 @@ export class Queue {
     this.page.state(this.worker ? 'ready' : 'idle');
   }
 
-  /** The cells that must run before this one does, or run again: all from the first that has not run as it now stands. */
+  /** The cells that must run before this one does, or run again: all from the first that has not run as it now stands, but for exercises. */
   before(cell) {
-    const above = this.cells.slice(0, this.cells.indexOf(cell)).filter(c => c.run === true);
+    const above = this.cells.slice(0, this.cells.indexOf(cell)).filter(c => c.run === true && !c.exercise);
     const first = above.findIndex(c => c.ran !== c.text);
     return first < 0 ? [] : above.slice(first);
   }

@@ -1,0 +1,145 @@
+"""Files that do what no layer does: they loop, fork, fill the memory, write elsewhere, or claim a result."""
+import json, os, subprocess, sys, time
+from pathlib import Path
+
+import pytest
+
+from bnnp.exercises import EXERCISES
+from bnnp.grade import Settings, grade, grade_command
+from bnnp.sandbox import Sandbox
+
+pytestmark = pytest.mark.skipif(os.name != 'posix', reason='the worker needs pipes and limits that only POSIX systems have')
+RELU = 'def relu_forward(x): return np.maximum(x, 0), x\ndef relu_backward(dout, cache): return dout * (cache > 0)\n'
+FAST = Settings(seconds=2)
+
+
+def submission(folder, code, name='layers.py'):
+    path = folder/name
+    path.write_text('import os, sys\nimport numpy as np\n' + code)
+    return path
+
+
+def results_of(*paths, settings=FAST): return {g.name: g.report for g in grade(paths, settings)[0]}
+
+
+@pytest.mark.parametrize('body, said', {
+    'while True: pass': 'stopped after 2 seconds',
+    'os._exit(0)': 'ended by itself',
+    'raise SystemExit': 'SystemExit',
+    'raise KeyboardInterrupt': 'KeyboardInterrupt',
+    'os.fork()': 'may not call os.fork',
+    'os.system("true")': 'may not call os.system',
+    'import subprocess; subprocess.Popen(["true"])': 'may not call',
+    'import socket; socket.create_connection(("127.0.0.1", 9))': 'may not call socket',
+    'import ctypes; ctypes.CDLL(None)': 'may not call ctypes',
+    'os.kill(os.getppid(), 9)': 'may not call os.kill',
+    'np.ones(1 << 36)': 'MemoryError',
+    'return relu_forward(x)': 'RecursionError',
+    'from bnnp.layers import relu_forward as f; return f(x)': 'ModuleNotFoundError'}.items())
+def test_one_bad_function_costs_its_own_points_only(tmp_path, body, said):
+    code = f'def relu_forward(x):\n    {body}\ndef affine_forward(x, w, b): return x.reshape(len(x), -1) @ w + b, None\n'
+    found = results_of(submission(tmp_path, code))
+    assert said in ' '.join(found['relu_forward'].diagnoses) and not found['relu_forward'].passed
+    assert found['affine_forward'].passed
+
+
+@pytest.mark.parametrize('how', ["open({0!r}, 'w')", "os.open({0!r}, os.O_CREAT | os.O_WRONLY)", "np.save({0!r}, x)", "os.remove({1!r})", "os.rename({1!r}, {0!r})",
+                                 "os.symlink('/', 'here'); open('here' + {0!r}, 'w')", "os.mkdir({0!r})", "os.truncate({1!r}, 0)", "os.chmod({1!r}, 0)"])
+def test_nothing_is_written_outside_its_own_folder(tmp_path, how):
+    target, kept = tmp_path/'target.npy', tmp_path/'kept.txt'
+    kept.write_text('kept')
+    path = submission(tmp_path, f'def relu_forward(x):\n    {how.format(str(target), str(kept))}\n    return np.maximum(x, 0), x\n')
+    assert 'PermissionError' in ' '.join(results_of(path)['relu_forward'].diagnoses)
+    assert not target.exists() and kept.read_text() == 'kept'
+
+
+def test_its_own_folder_is_writable_and_disappears(tmp_path):
+    path = submission(tmp_path, "def where(x):\n    open('own.txt', 'w').write('a')\n    return [os.getcwd(), os.path.exists('own.txt')]\n")
+    with Sandbox(path, seconds=5) as box: folder, written = box.function('where')(1)
+    assert written and not Path(folder).exists()
+
+
+def test_a_file_that_grows_without_end_is_stopped(tmp_path):
+    path = submission(tmp_path, "def relu_forward(x):\n    with open('big', 'wb') as f:\n        while True: f.write(b'0' * (1 << 16))\n")
+    start = time.monotonic()
+    assert not results_of(path, settings=Settings(seconds=5))['relu_forward'].passed
+    assert time.monotonic() - start < 4                                       # by its size, not by the clock
+
+
+@pytest.mark.parametrize('forged', [
+    'print(\'{"score": 100, "tests": []}\')', 'sys.stdout = None', 'sys.exit(0)',
+    '\nfor fd in range(3, 20):\n    try: os.write(fd, b\'{"value": 1, "args": [], "random": false, "names": ["relu_forward"], "skipped": []}\\n\')\n    except OSError: pass'])
+def test_a_forged_result_gives_no_points(tmp_path, forged):
+    "At the top of a file, and in a function that is wrong."
+    wrong = RELU.replace('np.maximum(x, 0)', 'x')
+    for code in (f'if True:\n    {forged}\n{wrong}' if not forged.startswith('\n') else forged + '\n' + wrong, wrong.replace('): return x, x', f'):\n    {forged.strip()}\n    return x, x'.replace('\n    try', '\n        try').replace('\n    except', '\n        except'))):
+        try: found = results_of(submission(tmp_path, code))
+        except ValueError: continue                                            # it could not even be read
+        assert not found['relu_forward'].passed
+
+
+def test_no_process_is_left(tmp_path):
+    path = submission(tmp_path, 'def relu_forward(x):\n    while True: pass\n')
+    with Sandbox(path, seconds=1) as box:
+        with pytest.raises(Exception, match='stopped'): box.function('relu_forward')([1.])
+        pid = box.process.pid
+    with pytest.raises(ProcessLookupError): os.kill(pid, 0)
+
+
+def test_the_command_writes_what_gradescope_reads(tmp_path, capsys):
+    points, out = tmp_path/'points.json', tmp_path/'results.json'
+    points.write_text(json.dumps(dict(points=dict(relu_forward=2, relu_backward=1.5, adam=3), visibility='after_due_date', seconds=5)))
+    assert grade_command([str(submission(tmp_path, RELU.replace('cache > 0', 'cache >= 0'))), '--points', str(points), '--json', str(out)]) == 1
+    found = json.loads(out.read_text())
+    assert {t['name']: (t['score'], t['max_score'], t['status']) for t in found['tests']} == {
+        'relu_forward': (2, 2, 'passed'), 'relu_backward': (0, 1.5, 'failed'), 'adam': (0, 3, 'failed')}
+    assert found['score'] == 2 and found['visibility'] == 'after_due_date' and found['stdout_visibility'] in ('hidden', 'visible')
+    assert all(t['visibility'] == 'after_due_date' and t['output_format'] == 'text' and isinstance(t['output'], str) for t in found['tests'])
+    assert 'holds at equality' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name, content, said', [('missing.py', None, 'missing.py'), ('python2.py', 'print "no"', 'SyntaxError'), ('empty.py', '', 'none of the exercises'),
+                                                 ('loops.py', 'x = [i for i in iter(int, 1)]', 'stopped'), ('notes.ipynb', '{', 'Error')])
+def test_what_cannot_be_graded_is_said(tmp_path, capsys, name, content, said):
+    path, out = tmp_path/name, tmp_path/'results.json'
+    if content is not None: path.write_text(content)
+    points = tmp_path/'points.json'
+    points.write_text('{"seconds": 2}')
+    assert grade_command([str(path), '--points', str(points), '--json', str(out)]) == 2
+    assert said in capsys.readouterr().err and json.loads(out.read_text())['score'] == 0
+
+
+def test_a_notebook_is_graded_by_its_cells(tmp_path):
+    cells = [dict(cell_type='markdown', source='# layers'), dict(cell_type='code', source=['%matplotlib inline\n', 'import numpy as np\n', '!ls\n', RELU]), dict(cell_type='code', source='plot(1 / 0)')]
+    path = tmp_path/'mine.ipynb'
+    path.write_text(json.dumps(dict(cells=cells)))
+    assert all(r.passed for r in results_of(path).values()) and len(results_of(path)) == 2
+
+
+def test_a_course_net_is_graded_by_its_class(tmp_path):
+    layers = submission(tmp_path, RELU + 'from bnnp_is_not_here import *\n')
+    net = tmp_path/'fc_net.py'
+    net.write_text('''
+import numpy as np
+from .layers import *
+class TwoLayerNet(object):
+    def __init__(self, input_dim=3072, hidden_dim=100, num_classes=10, weight_scale=1e-3, reg=0.0):
+        self.params, self.reg = {}, reg
+    def loss(self, X, y=None):
+        W1, b1, W2, b2 = (self.params[k] for k in ('W1', 'b1', 'W2', 'b2'))
+        h, cache = relu_forward(X @ W1 + b1)
+        s = h @ W2 + b2
+        p = np.exp(s - s.max(axis=1, keepdims=True)); p /= p.sum(axis=1, keepdims=True)
+        n = np.arange(len(y)); loss = -np.log(p[n, y]).mean() + .5 * self.reg * (np.sum(W1**2) + np.sum(W2**2))
+        p[n, y] -= 1; p /= len(y); da = relu_backward(p @ W2.T, cache)
+        return loss, dict(W1=X.T @ da + self.reg * W1, b1=da.sum(0), W2=h.T @ p + self.reg * W2, b2=p.sum(0))
+''')
+    assert results_of(layers, net)['two_layer_loss'].passed
+    net.write_text(net.read_text().replace('h.T @ p + self.reg * W2', 'h.T @ p'))
+    assert 'self' not in results_of(layers, net)['two_layer_loss'].diagnoses[0] and 'reg * W2' in results_of(layers, net)['two_layer_loss'].diagnoses[0]
+
+
+def test_the_console_script_is_there():
+    found = subprocess.run([str(Path(sys.executable).with_name('bnnp_grade')), '--help'], capture_output=True, text=True)
+    assert found.returncode == 0 and '--points' in found.stdout
+    assert len(EXERCISES) > 20
