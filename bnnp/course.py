@@ -64,8 +64,8 @@ def eval_numerical_gradient(f, x: np.ndarray, verbose: bool = True, h: float = 1
 def course_state(model # a net of a course, with `params` and perhaps `bn_params`
                 ) -> dict: # arrays by name: W1, b1, …, running_mean1, …
     "What a course's net has learned, for `load_state_dict`, or for `np.savez` and `load`."
-    kept = enumerate(getattr(model, 'bn_params', None) or [], start=1)
-    return {**model.params} | {f'{k}{i}': p[k] for i, p in kept for k in ('running_mean', 'running_var') if k in p}
+    return {**model.params} | {f'{k}{i}': p[k] for i, p in enumerate(getattr(model, 'bn_params', None) or [], start=1)
+                               for k in ('running_mean', 'running_var') if k in p}
 
 PICKLED = ("{}: a pickle can run any code, so bnnp opens none. Where the course's own code is, "
            "write np.savez('net.npz', **bnnp.course.course_state(model)); here net.load('net.npz'), or net.load_state_dict(state)")
@@ -89,8 +89,7 @@ class FullyConnectedNet(network.FullyConnectedNet):
         seed: int = None, # of the masks
         **options, # likewise
     ):
-        if options.get('dropout') == 1: raise ValueError('dropout=1 drops all: where it keeps all, in CS231n of 2018 to 2020, '
-            'take bnnp.course.FullyConnectedNet_2018, or write dropout_keep_ratio=1')
+        if options.get('dropout') == 1: raise ValueError('dropout=1 drops all; to keep all, as in CS231n of 2018 to 2020: FullyConnectedNet_2018, or dropout_keep_ratio=1')
         super().__init__(hidden_dims, *args, seed=0 if seed is None else seed, **{'inverted': True, **options})
         self._params = NewArrays(self._params.shapes, self._params.flat)
         for W in (self.params[f'W{i}'] for i in range(1, self.num_layers + 1)):
