@@ -323,6 +323,9 @@ def _sums_of_two(n):
             yield f'the shares are the other way round: `1 - {share}` multiplies the old value, and `{share}` the new one', f'((1 - {share}) * {old} + {share} * {new})'
             yield f'the shares `{share}` and `1 - {share}` are missing: it is a sum, and no running mean', f'({old} + {new})'
             yield 'nothing of the old value is kept: it is that of the last call alone', f'({new})'
+    if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Div) and isinstance(b.right, ast.BinOp) and isinstance(b.right.op, ast.Add):
+        over, first, last = _text(b.left), _text(b.right.left), _text(b.right.right)
+        yield f'parentheses are missing: only `{first}` divides', f'(({l}) {"+" if plus else "-"} ({over}) / ({first}) + ({last}))'
     yield f'the sign of `{r}` is wrong', f'({l}) {"-" if plus else "+"} ({r})'
     yield f'the term `{r}` is missing', f'({l})'
     yield f'the term `{l}` is missing', f'({r})' if plus else f'(-({r}))'
@@ -766,7 +769,13 @@ def _norm_problems(axis, back):
         z = layers.normalize(x, axis, eps)
         given = dict(norm_cache(inputs, axis, z), dout=dout, D=D, momentum=.9, inputs=inputs)
         out.append(Problem(label, dict(dout=dout, cache=norm_cache(inputs, axis, z)) if back else inputs, given, tolerance=1e-8, plain=seed < 2))
-    return _and_layouts(out) + ([_in_test_mode(out[0])] if back and not axis else [])
+    return _and_layouts(out) + (([] if axis else [_in_test_mode(out[0])]) if back else [_far(out[0])])
+
+def _far(p):
+    "The same problem with a mean of a million standard deviations, where a difference of mean squares has no right digit left."
+    inputs = dict(p.args, x=p.args['x'] / 3 + 1e6)
+    return p._replace(label='a mean far from zero', args=inputs, tolerance=1e-6, plain=False,
+                      says='the variance is lost in rounding where the mean is large: E[x^2] - E[x]^2 subtracts two large numbers; subtract the mean first, then square')
 
 def _in_test_mode(p):
     "The same problem after a forward in test mode: the statistics are constants."
