@@ -89,7 +89,7 @@ class FullyConnectedNet(network.FullyConnectedNet):
         seed: int = None, # of the masks
         **options, # likewise
     ):
-        if options.get('dropout') == 1: raise ValueError('dropout=1 drops all; to keep all, as in CS231n of 2018 to 2020: FullyConnectedNet_2018, or dropout_keep_ratio=1')
+        if options.get('dropout') == 1: raise ValueError('dropout=1 drops all; to keep all, as CS231n in 2018 to 2020: FullyConnectedNet_2018, or dropout_keep_ratio=1')
         super().__init__(hidden_dims, *args, seed=0 if seed is None else seed, **{'inverted': True, **options})
         self._params = NewArrays(self._params.shapes, self._params.flat)
         for W in (self.params[f'W{i}'] for i in range(1, self.num_layers + 1)):
