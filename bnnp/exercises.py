@@ -6,7 +6,7 @@
 __all__ = ['FACTORS', 'HELPERS', 'CONFUSED', 'PARTS', 'EXCHANGED', 'RULES', 'EXERCISES', 'HIDDEN', 'NORM_DATA', 'STEPS', 'SHARES',
            'SCALES', 'MEANINGS', 'UNKNOWN', 'FORMULAS', 'Problem', 'Refused', 'fresh', 'Watched', 'Term', 'read_terms',
            'Fit', 'by_terms', 'Change', 'Variant', 'variants', 'Exercise', 'register', 'norm_cache', 'Trial', 'Hint',
-           'formula', 'solution', 'hints', 'blank', 'Report', 'nested', 'check']
+           'formula', 'solution', 'hints', 'blank', 'Report', 'page_of', 'nested', 'check']
 
 # %% ../nbs/08_exercises.ipynb #727a8f2a
 import ast
@@ -16,6 +16,7 @@ import inspect
 import itertools
 import math
 import re
+import sys
 import textwrap
 import warnings
 from collections.abc import Callable
@@ -322,6 +323,9 @@ def _sums_of_two(n):
             yield f'the shares are the other way round: `1 - {share}` multiplies the old value, and `{share}` the new one', f'((1 - {share}) * {old} + {share} * {new})'
             yield f'the shares `{share}` and `1 - {share}` are missing: it is a sum, and no running mean', f'({old} + {new})'
             yield 'nothing of the old value is kept: it is that of the last call alone', f'({new})'
+    if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Div) and isinstance(b.right, ast.BinOp) and isinstance(b.right.op, ast.Add):
+        over, first, last = _text(b.left), _text(b.right.left), _text(b.right.right)
+        yield f'parentheses are missing: only `{first}` divides', f'(({l}) {"+" if plus else "-"} ({over}) / ({first}) + ({last}))'
     yield f'the sign of `{r}` is wrong', f'({l}) {"-" if plus else "+"} ({r})'
     yield f'the term `{r}` is missing', f'({l})'
     yield f'the term `{l}` is missing', f'({r})' if plus else f'(-({r}))'
@@ -765,7 +769,13 @@ def _norm_problems(axis, back):
         z = layers.normalize(x, axis, eps)
         given = dict(norm_cache(inputs, axis, z), dout=dout, D=D, momentum=.9, inputs=inputs)
         out.append(Problem(label, dict(dout=dout, cache=norm_cache(inputs, axis, z)) if back else inputs, given, tolerance=1e-8, plain=seed < 2))
-    return _and_layouts(out) + ([_in_test_mode(out[0])] if back and not axis else [])
+    return _and_layouts(out) + (([] if axis else [_in_test_mode(out[0])]) if back else [_far(out[0])])
+
+def _far(p):
+    "The same problem with a mean of a million standard deviations, where a difference of mean squares has no right digit left."
+    inputs = dict(p.args, x=p.args['x'] / 3 + 1e6)
+    return p._replace(label='a mean far from zero', args=inputs, tolerance=1e-6, plain=False,
+                      says='the variance is lost in rounding where the mean is large: E[x^2] - E[x]^2 subtracts two large numbers; subtract the mean first, then square')
 
 def _in_test_mode(p):
     "The same problem after a forward in test mode: the statistics are constants."
@@ -1107,6 +1117,14 @@ def _l2_right(e, p):
     net._params, net.reg, net.dtype = p.args['params'], p.args['reg'], np.dtype(float)
     return {'loss': net.penalty(), **{f'grads {k}': p.args['reg'] * w if k[0] == 'W' else 0 * w for k, w in p.args['params'].items()}}
 
+def _explain_divisor(trials):
+    "Is a loss L / (N + P) - L / N, with the penalty P in the divisor? Then f N + P L / N = -f P, linear in N and L / N."
+    f, P = (np.array([float(t[k]['loss']) for t in trials]) for k in (2, 1))
+    c = _solve(np.stack([f, P], axis=1), -f * P) if np.isfinite(f).all() and not np.allclose(f, P) else None
+    if c is None or c[0] <= 0: return []
+    return ['parentheses: the penalty is added to the divisor of the mean loss, L / (N + penalty), and not to the loss, L / N + penalty']
+
+# %% ../nbs/08_exercises.ipynb #f621f0d6
 _SQUARES = '''
     loss + 0.5 * reg * (W1**2).sum()                      | the squares of W1
     loss + 0.5 * reg * (W2**2).sum()                      | the squares of W2
@@ -1128,7 +1146,7 @@ _DECAY = '''
 
 # %% ../nbs/08_exercises.ipynb #72522b9a
 register('l2_regularization', 'the penalty 0.5 reg sum(W^2) of all weights W1, W2, …, and its gradients', 'loss grads', _l2_problems, '05_network#l2-on-weights-only',
-         book=_l2_right, forms=(_l2_regularization,),
+         book=_l2_right, forms=(_l2_regularization,), explain=_explain_divisor,
          accepted={'the penalty has no 1/2, in the loss and its gradient alike: reg counts twice as much as in this book': _l2_without_half},
          terms={**read_terms(_SQUARES), **{f'grads {k}': read_terms(_DECAY.format(k=k, mark='+' if k[0] == 'W' else '?'))['grads']
                                            for k in ('W1', 'W2', 'W3', 'b1', 'b2', 'gamma1', 'beta1')}})
@@ -1618,12 +1636,18 @@ class Report:
         more = lambda title, inside: f'<details><summary>{title}</summary>{inside}</details>' if inside else ''
         rows = ''.join(f'<tr><td>{"✓" if ok else "✗"}</td><td>{code(label)}</td><td>{code(text)}</td></tr>' for label, ok, text in self.checks)
         tried = f'<table><thead><tr><th>right?</th><th>data</th><th>wrong</th></tr></thead><tbody>{rows}</tbody></table>'
-        parts = [f'<p><strong>{self.name}: {"passed" if self.passed else "not yet"}</strong></p>', f'<ul>{items(self.diagnoses + [f"Note: {n}" for n in self.notes])}</ul>',
-                 more(f'{len(self.others)} other changes give the same numbers', self.others and f'<ul>{items(self.others)}</ul>'), more('What was tried', rows and tried),
+        others, said = len(self.others), self.diagnoses + [f'Note: {n}' for n in self.notes]
+        parts = [f'<p><strong>{self.name}: {"passed" if self.passed else "not yet"}</strong></p>', f'<ul>{items(said)}</ul>',
+                 more(f'{others} other changes give the same numbers', others and f'<ul>{items(self.others)}</ul>'), more('What was tried', rows and tried),
                  '' if self.passed or self.name not in EXERCISES else nested(hints(self.name)[1:])]
         return f'<div class="bnnp-report" data-exercise="{self.name}" data-passed="{str(self.passed).lower()}">{"".join(parts)}</div>'
 
 # %% ../nbs/08_exercises.ipynb #4ede4c71
+def page_of(link: str # to a notebook of the book
+           ) -> str: # on the site, whose pages run Python in the browser, the page; elsewhere the notebook
+    "Where a link leads from here."
+    return re.sub(r'^\d+[a-z]*_(\w+)\.ipynb', r'\1.html', link) if sys.platform == 'emscripten' else link
+
 def nested(
     steps: list, # hints, as Markdown with links, code and fences
     number: int = 1, # of the first
@@ -1631,7 +1655,7 @@ def nested(
     "Hints of which each opens the next."
     if not steps: return ''
     text, *fence = steps[0].split('```')
-    words = re.sub('`([^`]+)`', r'<code>\1</code>', re.sub(r'\[(.*?)\]\((.*?)\.ipynb(.*?)\)', r'<a href="\2.html\3">\1</a>', html.escape(text)))
+    words = re.sub('`([^`]+)`', r'<code>\1</code>', re.sub(r'\[(.*?)\]\((.*?)\)', lambda m: f'<a href="{page_of(m[2])}">{m[1]}</a>', html.escape(text)))
     block = f'<pre><code>{html.escape(fence[0].removeprefix("python"))}</code></pre>' if fence else ''
     return f'<details><summary>Hint {number}</summary><p>{words}</p>{block}{nested(steps[1:], number + 1)}</details>'
 

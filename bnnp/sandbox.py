@@ -192,7 +192,29 @@ class Stopped(Exception):
     "A worker that had to be stopped, or that stopped itself."
 
 # %% ../nbs/a_sandbox.ipynb #3b21df3f
-class Worker:
+class _Process:
+    "A process, and how it ends."
+    def environment(self):
+        "What the worker sees of ours: one thread for linear algebra, and its own folder as home."
+        ours = {k: v for k, v in os.environ.items() if k in ('PATH', 'LANG', 'LC_ALL', 'SYSTEMROOT')}
+        threads = {name: '1' for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS')}
+        return ours | threads | {'HOME': self.folder.name, 'TMPDIR': self.folder.name, 'MPLBACKEND': 'agg'}
+
+    def ending(self):
+        "Why the process ended, as far as it says."
+        code = self.process.wait()
+        if -code == getattr(signal, 'SIGXCPU', 0) or -code == getattr(signal, 'SIGKILL', 0): return 'the processor time or the memory was used up'
+        return f'exit status {code}'
+
+    def stop(self, reason):
+        "End the worker and all that it started."
+        self.dead = self.dead or reason
+        try: os.killpg(self.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError, AttributeError): self.process.kill()
+        self.process.wait()
+
+# %% ../nbs/a_sandbox.ipynb #123e34a2
+class Worker(_Process):
     "A worker process that has read some files."
 
     def __init__(self,
@@ -204,9 +226,7 @@ class Worker:
         there, back = os.pipe(), os.pipe()
         command = [sys.executable, '-I', str(Path(__file__).with_name('sandbox.py')), str(there[0]), str(back[1]), str(int(seconds) + 1), str(megabytes),
                    *(str(Path(p).resolve()) for p in paths)]
-        threads = {name: '1' for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS')}
-        environment = {k: v for k, v in os.environ.items() if k in ('PATH', 'LANG', 'LC_ALL', 'SYSTEMROOT')} | threads | {'HOME': self.folder.name,
-                                                                                                                          'TMPDIR': self.folder.name, 'MPLBACKEND': 'agg'}
+        environment = self.environment()
         self.process = subprocess.Popen(command, cwd=self.folder.name, env=environment, pass_fds=(there[0], back[1]), start_new_session=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(there[0]), os.close(back[1])
@@ -228,18 +248,6 @@ class Worker:
             elif 'error' in message and self.names is None: self.stop(f'the files cannot be read: {": ".join(map(str, message["error"]))}')
             else: return message
         raise Stopped(self.dead)
-
-    def ending(self):
-        code = self.process.wait()
-        if -code == getattr(signal, 'SIGXCPU', 0) or -code == getattr(signal, 'SIGKILL', 0): return 'the processor time or the memory was used up'
-        return f'exit status {code}'
-
-    def stop(self, reason):
-        "End the worker and all that it started."
-        self.dead = self.dead or reason
-        try: os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError, AttributeError): self.process.kill()
-        self.process.wait()
 
 # %% ../nbs/a_sandbox.ipynb #72b0573e
 class Sandbox(Worker):

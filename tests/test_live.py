@@ -409,7 +409,67 @@ def test_without_javascript_the_still_figures_remain(browser, url):
 def test_a_page_opened_from_a_file_says_how_to_run_its_cells(browser, site):
     page = browser.new_page()
     page.goto((site/'layers.html').as_uri())
-    assert page.locator('.live-file').first.is_visible() and not page.get_by_role('button', name='Run').count()
+    assert page.locator('.live-file:visible').count() > 5 and not page.get_by_role('button', name='Run').count()
     for command in 'python -m http.server --directory _docs', 'python docs/build.py --serve':
         assert page.locator('#live-how code', has_text=command).is_visible()
     page.close()
+
+
+# Exercises
+
+RIGHT = '''def relu_backward(dout, cache):
+    return dout * (cache['x'] > 0)
+
+check('relu_backward', relu_backward)
+'''
+
+
+def write(page, name, code):
+    "Put code into the blank of an exercise."
+    one = page.locator('[data-cell]').filter(has=page.get_by_role('button', name=f'Check {name}', exact=True))
+    if one.get_by_role('button', name='Write').is_visible(): one.get_by_role('button', name='Write').click()
+    one.locator('.cm-content').click(timeout=WAIT)
+    page.keyboard.press('Control+a')
+    page.keyboard.insert_text(code)
+    return one
+
+
+def checked(one, said):
+    "Run a check by the keyboard, and wait for what its status says."
+    one.locator('.cm-content').press('Shift+Enter')
+    one.locator('.live-status', has_text=said).wait_for(timeout=WAIT)
+
+
+def test_an_exercise_names_the_mistake_and_is_kept(browser, url, tmp_path):
+    with opened(browser, url, 'blanks.html') as page:
+        one = write(page, 'relu_backward', RIGHT.replace(' > 0', ' >= 0'))
+        checked(one, 'not yet: the comparison holds at equality')
+        hint = one.locator('.live-output summary', has_text='Hint 1')
+        hint.click()
+        assert one.locator('.live-output a').first.get_attribute('href') == 'layers.html#relu'
+        page.locator('#toc, body').first.wait_for()
+        write(page, 'relu_backward', RIGHT)
+        checked(one, 'passed')
+        assert page.get_by_text(re.compile(r'^1 of \d+ exercises passed$')).is_visible()
+        assert one.locator('.cm-content').count() and 'worker.js' in in_folder(page, url, 'live')
+        begin = page.evaluate('performance.now()')
+        write(page, 'relu_backward', RIGHT.replace('> 0', '< 0'))
+        checked(one, 'not yet')
+        assert page.evaluate('performance.now()') - begin < 2500 * LOAD
+        write(page, 'relu_backward', RIGHT)
+        checked(one, 'passed')
+        page.reload()
+        assert '(cache[\'x\'] > 0)' in page.locator('[data-cell] .source pre', has_text='def relu_backward').inner_text()
+        assert page.get_by_text(re.compile(r'^1 of \d+ exercises passed$')).is_visible()
+        with page.expect_download() as download: page.get_by_role('button', name='Export').click()
+        download.value.save_as(tmp_path/'mine.json')
+    kept = json.loads((tmp_path/'mine.json').read_text())
+    assert kept['relu_backward']['passed'] and 'return dout' in kept['relu_backward']['text']
+    with opened(browser, url, 'blanks.html') as page:                                 # another browser: nothing is kept there
+        assert page.get_by_text(re.compile(r'^0 of \d+ exercises passed$')).is_visible()
+        page.locator('input[type=file]').set_input_files(tmp_path/'mine.json')
+        page.get_by_text(re.compile(r'^1 of \d+ exercises passed$')).wait_for(timeout=WAIT)
+        assert '(cache[\'x\'] > 0)' in page.locator('[data-cell] .source pre', has_text='def relu_backward').inner_text()
+        (tmp_path/'bad.json').write_text('[1')
+        page.locator('input[type=file]').set_input_files(tmp_path/'bad.json')
+        page.get_by_text('this file holds no exercises').wait_for(timeout=WAIT)

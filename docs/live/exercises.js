@@ -9,7 +9,9 @@ function read() {
   try { return valid(JSON.parse(localStorage.getItem(KEY))) ?? {}; } catch { return {}; }
 }
 
-const valid = found => found && typeof found === 'object' && Object.values(found).every(e => e && ['string', 'undefined'].includes(typeof e.text)) ? found : undefined;
+function valid(found) {
+  return found && typeof found === 'object' && Object.values(found).every(e => e && ['string', 'undefined'].includes(typeof e.text)) ? found : undefined;
+}
 
 function write() {
   try { localStorage.setItem(KEY, JSON.stringify(saved)); } catch { /* a private window: it lasts as long as the page */ }
