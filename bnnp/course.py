@@ -6,8 +6,8 @@
 __all__ = ['PICKLED', 'conv_forward_naive', 'conv_backward_naive', 'conv_forward_fast', 'conv_backward_fast', 'conv_relu_forward',
            'conv_relu_backward', 'max_pool_forward_naive', 'max_pool_backward_naive', 'max_pool_forward_fast',
            'max_pool_backward_fast', 'ThreeLayerConvNet', 'svm_loss', 'dropout_forward', 'dropout_forward_2018',
-           'eval_numerical_gradient', 'course_state', 'FullyConnectedNet', 'FullyConnectedNet_2018', 'TwoLayerNet',
-           'NeuralNet', 'Solver', 'visualize_grid', 'no_convolution', 'load_CIFAR10']
+           'eval_numerical_gradient', 'course_state', 'NewArrays', 'FullyConnectedNet', 'FullyConnectedNet_2018',
+           'TwoLayerNet', 'NeuralNet', 'Solver', 'visualize_grid', 'no_convolution', 'load_CIFAR10']
 
 # %% ../nbs/a_course.ipynb #2fa79cdf
 import glob, math, zlib
@@ -64,11 +64,21 @@ def eval_numerical_gradient(f, x: np.ndarray, verbose: bool = True, h: float = 1
 def course_state(model # a net of a course, with `params` and perhaps `bn_params`
                 ) -> dict: # arrays by name: W1, b1, …, running_mean1, …
     "What a course's net has learned, for `load_state_dict`, or for `np.savez` and `load`."
-    kept = enumerate(getattr(model, 'bn_params', None) or [], start=1)
-    return {**model.params} | {f'{k}{i}': p[k] for i, p in kept for k in ('running_mean', 'running_var') if k in p}
+    return {**model.params} | {f'{k}{i}': p[k] for i, p in enumerate(getattr(model, 'bn_params', None) or [], start=1)
+                               for k in ('running_mean', 'running_var') if k in p}
 
 PICKLED = ("{}: a pickle can run any code, so bnnp opens none. Where the course's own code is, "
            "write np.savez('net.npz', **bnnp.course.course_state(model)); here net.load('net.npz'), or net.load_state_dict(state)")
+
+# %% ../nbs/a_course.ipynb #c6a9cfb9
+class NewArrays(network.Params):
+    "Named parameters; assigning to one leaves the arrays from before as they are, and goes on with copies."
+    def update(self, other):
+        fitting = {name: self.fitting(name, value) for name, value in other.items()}
+        self.__init__(self.shapes, self.flat.copy())
+        super().update(fitting)
+
+    def __setitem__(self, name, value): self.update({name: value})
 
 # %% ../nbs/a_course.ipynb #4ccc3f5d
 class FullyConnectedNet(network.FullyConnectedNet):
@@ -79,9 +89,9 @@ class FullyConnectedNet(network.FullyConnectedNet):
         seed: int = None, # of the masks
         **options, # likewise
     ):
-        if options.get('dropout') == 1: raise ValueError('dropout=1 drops all: where it keeps all, in CS231n of 2018 to 2020, '
-            'take bnnp.course.FullyConnectedNet_2018, or write dropout_keep_ratio=1')
+        if options.get('dropout') == 1: raise ValueError('dropout=1 drops all; to keep all, as CS231n in 2018 to 2020: FullyConnectedNet_2018, or dropout_keep_ratio=1')
         super().__init__(hidden_dims, *args, seed=0 if seed is None else seed, **{'inverted': True, **options})
+        self._params = NewArrays(self._params.shapes, self._params.flat)
         for W in (self.params[f'W{i}'] for i in range(1, self.num_layers + 1)):
             W[...] = np.random.normal(0, math.sqrt(2 / len(W)) if self.weight_scale == 'he' else self.weight_scale, W.shape)
         if seed is None: self.seed = self.dropout_param['seed'] = zlib.crc32(self.params.flat)
@@ -146,15 +156,6 @@ class NeuralNet(TwoLayerNet):
         self.reg = kept
         return {name: getattr(run, name) for name in solver.HISTORIES}
 
-# %% ../nbs/a_course.ipynb #903282d9
-def _new_arrays(self, values):
-    "Go on with copies of all parameters; the arrays from before stay as they are."
-    fresh = network.Params(self._params.shapes, self._params.flat.copy())
-    fresh.update(values)
-    self._params = fresh
-
-FullyConnectedNet.params = property(lambda net: net._params, _new_arrays)
-
 # %% ../nbs/a_course.ipynb #92abe78b
 class Solver(solver.Solver):
     "The courses' solver: batches follow `np.random`, each `train()` is for `num_epochs`, a run that diverges goes on with a warning."
@@ -162,7 +163,7 @@ class Solver(solver.Solver):
         model, # has `params` and `loss(X, y)`
         data: dict, # `X_train`, `y_train`, `X_val`, `y_val`
         *,
-        seed: int = None, # of the batches; None draws one from `np.random` when training begins
+        seed: int = None, # of the batches; None draws one from `np.random` when training begins, and a new process cannot resume without it
         log_acc_iteration: bool = False, # CS182's; `log_acc_iteration_history` is there in any case
         **options, # as for `bnnp.solver.Solver`
     ):
@@ -192,7 +193,7 @@ def draw_seed(self: Solver) -> None:
 @patch
 def update(self: Solver, grads: dict) -> None:
     "Apply the rule, to new arrays if the model is a net of this chapter."
-    if isinstance(self.model, FullyConnectedNet): self.model.params = self.model.params
+    if isinstance(self.model.params, NewArrays): self.model.params.update({})
     solver.Solver.update(self, grads)
 
 # %% ../nbs/a_course.ipynb #7d1b69d3

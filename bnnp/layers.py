@@ -582,10 +582,12 @@ def rmsnorm_forward(
     "RMS normalization [@zhang2019root], @eq-rmsnorm."
     x, gamma = expect_batch(x, gamma)
     if not x.shape[1]: raise ValueError(f'x must have shape (N, D) with D > 0, got {x.shape}')
-    wide = double(x) if x.dtype.itemsize < 4 or not np.isfinite(np.square(x).sum()) else x       # large numbers have infinite squares
-    inv_rms = (total(1, wide, wide) / x.shape[1] + expect_eps('rms_param', rms_param))**-0.5
-    xhat = (wide * inv_rms.astype(wide.dtype)).astype(x.dtype, copy=False)
-    return np.multiply(xhat, gamma, out=out), (gamma, inv_rms, xhat)
+    dtype, D = np.result_type(x, gamma), x.shape[1]
+    wide = double(x) if D == 1 or x.dtype.itemsize < 4 or not np.isfinite(np.square(x).sum()) else x       # large numbers have infinite squares
+    inv_rms = (total(1, wide, wide) / D + expect_eps('rms_param', rms_param))**-0.5
+    xhat = wide * inv_rms.astype(wide.dtype)
+    if D > 1: xhat = xhat.astype(x.dtype, copy=False)                     # of one number dx is what this rounding would hide
+    return deliver(np.multiply(xhat, gamma, out=out), out, dtype), (gamma, inv_rms, xhat, dtype)
 
 def rmsnorm_backward(
     dout: np.ndarray, # (N, D)
@@ -593,9 +595,9 @@ def rmsnorm_backward(
     out: np.ndarray = None, # (N, D) memory for dx; may be dout
 ) -> tuple: # dx (N, D), dgamma (D,)
     "Gradients of RMS normalization, @eq-rmsnorm."
-    (gamma, inv_rms, xhat), dout = cache, floating('dout', dout)
+    (gamma, inv_rms, xhat, dtype), dout = cache, floating('dout', dout)
     expect_shape('dout', dout, xhat.shape)
-    dtype = np.result_type(dout, gamma, xhat)
+    dtype = np.result_type(dout, dtype)
     dxhat, dgamma = gamma * dout, total(0, dout.astype(sum_type(dtype, len(dout)), copy=False), xhat)[0].astype(dtype)
     along = total(1, dxhat, xhat) / xhat.shape[1]
     return deliver(inv_rms * (dxhat - xhat * along), out, dtype), dgamma

@@ -52,7 +52,7 @@ class Params(dict):
     def zeros_like(self): # the same names, all zero, with a vector of their own
         return Params(self.shapes, np.zeros_like(self.flat))
 
-    def __reduce__(self): return Params, (self.shapes, self.flat)     # pickles and deep copies view their own vector
+    def __reduce__(self): return type(self), (self.shapes, self.flat)     # pickles and deep copies view their own vector
 
 # %% ../nbs/05_network.ipynb #62c81e96
 @patch

@@ -48,12 +48,13 @@ def places(
     config: dict, # a rule's settings and memory
     *names: str, # of the arrays in it
 ) -> list: # the next weights, and the arrays by these names, all ready to be updated
-    "Where a rule writes: into what was offered, else into new arrays."
+    "Where a rule writes: into what was offered, else into new arrays. What it keeps is float32 at least, since squares need more room."
     dtype, fresh = np.result_type(w, dw, np.float16), out is None
+    wide = np.result_type(dtype, np.float32)
     if fresh: out = np.empty(np.shape(w), dtype)
     for name in names:
-        if config.get(name) is None: config[name] = np.zeros(np.shape(w), dtype)
-        elif fresh: config[name] = np.array(config[name], dtype)
+        if config.get(name) is None: config[name] = np.zeros(np.shape(w), wide)
+        elif fresh or config[name].itemsize < 4: config[name] = np.array(config[name], wide)
     return [out, *(config[name] for name in names)]
 
 # %% ../nbs/05a_optim.ipynb #bafcba8a
@@ -82,7 +83,7 @@ def sgd_momentum(
     out, velocity = places(w, dw, out, config, 'velocity')
     for wp, g, o, v in in_pieces(np.asarray(w), np.asarray(dw), out, velocity):
         v *= config['momentum']                                    # ρ v
-        v -= config['learning_rate'] * g                           # ρ v - η g
+        v -= config['learning_rate'] * g.astype(v.dtype, copy=False) # ρ v - η g
         np.add(wp, v, out=o)                                       # w + v
     return out, config
 
@@ -118,13 +119,14 @@ def rmsprop(
     "RMSProp, @eq-rmsprop."
     config = with_defaults(config, learning_rate=1e-2, decay_rate=0.99, epsilon=1e-8)
     out, cache = places(w, dw, out, config, 'cache')
-    rho, epsilon = config['decay_rate'], at_least_tiny(config['epsilon'], out.dtype)
+    rho, epsilon = config['decay_rate'], at_least_tiny(config['epsilon'], cache.dtype)
     for wp, g, o, c in in_pieces(np.asarray(w), np.asarray(dw), out, cache):
+        g = g.astype(c.dtype, copy=False)
         c *= rho
         c += (1 - rho) * g * g                                     # ρ c + (1-ρ) g²
         root = np.sqrt(c)
         root += epsilon                                            # √c + ε
-        np.subtract(wp, config['learning_rate'] * g / root, out=o) # w - η g / (√c + ε)
+        np.subtract(wp, config['learning_rate'] * (g / root), out=o) # w - η g / (√c + ε)
     return out, config
 
 # %% ../nbs/05a_optim.ipynb #86658bb1
@@ -140,10 +142,10 @@ def adam(
     config['t'] += 1
     beta1, beta2, t = config['beta1'], config['beta2'], config['t']
     r = math.sqrt(1 - beta2**t)
-    rate, epsilon = config['learning_rate'] * r / (1 - beta1**t), at_least_tiny(config['epsilon'] * r, out.dtype)
-    memory = np.empty(min(PIECE, out.size), out.dtype)
+    rate, epsilon = config['learning_rate'] * r / (1 - beta1**t), at_least_tiny(config['epsilon'] * r, first.dtype)
+    memory = np.empty(min(PIECE, out.size), first.dtype)
     for wp, g, o, m, v, *v_max in in_pieces(np.asarray(w), np.asarray(dw), out, first, second, *largest):
-        s = memory[:g.size] if g.ndim == 1 and g.size <= memory.size else np.empty(g.shape, out.dtype)
+        s, g = memory[:g.size] if g.ndim == 1 and g.size <= memory.size else np.empty(g.shape, m.dtype), g.astype(m.dtype, copy=False)
         np.multiply(g, 1 - beta1, out=s); m *= beta1; m += s                         # β₁ m + (1-β₁) g
         np.multiply(g, 1 - beta2, out=s); s *= g; v *= beta2; v += s                 # β₂ v + (1-β₂) g²
         for top in v_max: v = np.maximum(top, v, out=top)                            # with `amsgrad`, @eq-amsgrad

@@ -242,6 +242,8 @@ def perform(trial: Trial, expected: str) -> dict: # header and lines for the log
     return dict(header=header(trial.config, data, trial.threads), took=took, log=log, value=value)
 
 # %% ../nbs/a_sweeps.ipynb #8d71ca86
+_TASKS = 2000              # about so many are handed out, of several runs each if need be: a task is work for a scheduler
+
 def _attempt(batch: list, expected: str) -> list: # for each trial what `perform` gives, or an exception
     "Make runs, some of which may fail."
     def one(trial):
@@ -251,7 +253,7 @@ def _attempt(batch: list, expected: str) -> list: # for each trial what `perform
 
 def _gather(executor: Executor, waiting: deque, most: int, expected: str): # yields (trial, its outcome or an exception)
     "Have runs made, at most so many tasks at a time; trials leave `waiting` as they are handed out, and stay if the executor breaks."
-    running, broken, size = {}, False, 1 + len(waiting) // 2000             # each task is work for a scheduler
+    running, broken, size = {}, False, 1 + len(waiting) // _TASKS
     while running or waiting and not broken:
         while waiting and len(running) < most and not broken:
             batch = list(islice(waiting, size))
@@ -299,7 +301,7 @@ def _in_processes(waiting: deque, workers: int, expected: str): # yields (trial,
     breaks, done, tries, again = 0, 0, Counter(), deque()
     with _shared(_place_of(waiting[0].config)) as share:
         while waiting := waiting or again:
-            if breaks == 3 and not done: raise RuntimeError(_NO_POOL)
+            if breaks == 3 and not done: raise RuntimeError(f'worker processes died three times before any run was done: {_advice()}, or use workers=1')
             with _process_pool(workers, share) as pool:
                 for trial, outcome in _gather(pool, waiting, 1 if waiting is again else workers, expected):
                     broken = isinstance(outcome, BrokenExecutor)
@@ -308,8 +310,9 @@ def _in_processes(waiting: deque, workers: int, expected: str): # yields (trial,
                     else: done += not broken; yield trial, outcome
             breaks += 1
 
-_NO_POOL = ("worker processes died three times before any run was done; in a script, which must be a file, call sweep "
-           "within `if __name__ == '__main__':`, or with workers=1")
+def _advice() -> str: # workers begin by importing the main program
+    if os.path.isfile(getattr(sys.modules['__main__'], '__file__', '')): return "call sweep within `if __name__ == '__main__':`"
+    return 'put the program, or the measure, into a file, from which workers can import it'
 
 # %% ../nbs/a_sweeps.ipynb #d84d50d2
 def log_path(log_dir, experiment: Experiment, trial: Trial) -> Path:

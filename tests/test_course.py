@@ -329,6 +329,9 @@ def test_the_best_parameters_of_a_loop(data):
     for kept, copied in best:
         for name in kept: assert (kept[name] == copied[name]).all(), name
     assert (best[0][0]['W1'] != best[-1][0]['W1']).any()
+    kept, copied = dict(model.params), {k: w.copy() for k, w in model.params.items()}
+    for p, w in model.params.items(): model.params[p] = w + 1          # a loop of one's own
+    assert all((kept[k] == copied[k]).all() and (model.params[k] == kept[k] + 1).all() for k in kept)
     model.params = best[0][0]
     assert (model.params['W1'] == best[0][0]['W1']).all()
 

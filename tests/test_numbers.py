@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bnnp import layers
-from bnnp.arrays import sum_rows
+from bnnp.arrays import sum_rows, total
 from bnnp.layers import *
 from bnnp.network import FullyConnectedNet
 from bnnp.optim import RULES
@@ -343,11 +343,39 @@ def test_a_million_rows_in_double_precision():
     xhat = x / np.sqrt((x.astype(wide)**2).mean(axis=1, keepdims=True) + wide(1e-5))
     assert close(rmsnorm_backward(dout, rmsnorm_forward(x, one, {})[1])[1], (d * xhat).sum(axis=0))
     images, of_images = (a.T.reshape(2, 100, 100, 100).swapaxes(0, 1) for a in (x, dout))
-    cache = spatial_batchnorm_forward(images, one, zero, {'mode': 'train'})[1]
-    assert close(spatial_batchnorm_backward(of_images, cache)[2], d.sum(axis=0))
+    for forward, backward, *more in ((spatial_batchnorm_forward, spatial_batchnorm_backward), (spatial_groupnorm_forward, spatial_groupnorm_backward, 1)):
+        cache = forward(images, one, zero, *more, {'mode': 'train'})[1]
+        assert close(backward(of_images, cache)[2], d.sum(axis=0))
     z, right = x.astype(wide), rng.integers(2, size=N)
     losses = np.log(np.exp(z).sum(axis=1)) - z[np.arange(N), right]
     assert close(softmax_loss(x, right)[0][None], losses.mean()[None])
+
+
+@pytest.mark.parametrize('dtype', [np.float32, float])
+@pytest.mark.parametrize('n', [100, 1000, 2048, 20_000, 10**6])
+def test_sums_along_a_row(dtype, n):
+    "Equal numbers are the hardest: rounding goes one way."
+    x, dout, one, zero = np.full((2, n), .1, dtype), np.full((2, n), .7, dtype), np.ones(n, dtype), np.zeros(n, dtype)
+    off = lambda ours, right, scale: float(abs(ours - right).max() / abs(scale).max()) / np.finfo(dtype).eps
+    wide, d = (a[0, 0].astype(np.longdouble) for a in (x, dout))
+    s = np.sqrt(wide**2 + np.longdouble(1e-5))
+    out, cache = rmsnorm_forward(x, one, {})
+    assert off(out, wide / s, wide / s) < 4 and off(rmsnorm_backward(dout, cache)[0], d / s - wide**2 * d / s**3, d / s) < 8
+    x[:, n // 3:] = 3.3
+    xc = x - x.astype(np.longdouble).mean(axis=1, keepdims=True)
+    xhat = xc / np.sqrt((xc * xc).mean(axis=1, keepdims=True) + np.longdouble(1e-5))
+    assert off(layernorm_forward(x, one, zero, {})[0], xhat, xhat) < 4
+    w = np.full((n // 10, 10), .1, dtype)
+    assert off(total((0, 1), w, w), w[0, 0].astype(np.longdouble)**2 * w.size, w[0, 0]**2 * w.size) < 4
+
+
+@pytest.mark.parametrize('dtype', [np.float16, np.float32])
+def test_rms_norm_of_one_number(dtype):
+    "What is left of dx is eps / (x² + eps)^1.5."
+    for x in .5, 1, 2, 3:
+        cache = rmsnorm_forward(np.array([[x]], dtype), np.ones(1, dtype), {})[1]
+        dx, exact = rmsnorm_backward(np.ones((1, 1), dtype), cache)[0], 1e-5 / (x * x + 1e-5)**1.5
+        assert dx.dtype == dtype and units(dx, exactly(np.array([[exact]]))) < 2
 
 
 @pytest.mark.parametrize('dtype', FLOATS)
@@ -390,7 +418,7 @@ def exact_rule(name, w, gradients):
     return w
 
 
-@pytest.mark.parametrize('dtype, sizes', [(np.float32, (1e-36, 1e-30, 1e-20, 1e-8, 1e-3, 1, 1e10, 1e19, 5e19)), (float, (1e-300, 1e-30, 1e-8, 1, 1e30, 1e150))])
+@pytest.mark.parametrize('dtype, sizes', [(np.float16, (6e-8, 1e-7, 1e-6, 1e-4, 1e-3, 1e-2, 1, 300, 6e4)), (np.float32, (1e-38, 1e-30, 1e-20, 1e-8, 1e-3, 1, 1e10, 1e19, 5e19)), (float, (1e-300, 1e-30, 1e-8, 1, 1e30, 1e150))])
 @pytest.mark.parametrize('name', RULES)
 def test_update_rules_with_gradients_of_any_size(name, dtype, sizes):
     for size, steps in itertools.product(sizes, (1, 2, 10)):

@@ -1,5 +1,6 @@
 """What a notebook cannot show of a sweep: workers and submitters that are killed, and other machines."""
 import json, os, signal, subprocess, sys, tempfile, threading, time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -242,6 +243,8 @@ def test_a_script_that_would_start_itself_again_is_told_so(tmp_path):
     assert done.returncode == 1 and any("within `if __name__ == '__main__':`" in line for line in done.stderr.splitlines())
     script.write_text(script.read_text().replace('results =', "if __name__ == '__main__': results =").replace('\nprint', '; print'))
     assert subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300).stdout == '12\n'
+    done = subprocess.run([sys.executable, '-'], input=script.read_text(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and 'put the program, or the measure, into a file' in done.stderr.splitlines()[-1], done.stderr
 
 
 def test_a_worker_with_other_data_refuses():
@@ -264,6 +267,20 @@ def test_a_worker_without_data_downloads_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr('bnnp.sweeps.load_data', load)
     with pytest.raises(DataError): perform(trials(replace(EXPERIMENTS['smoke'], base=replace(SMALL, dataset='cifar10')))[0], '')
     assert asked == [False]
+
+
+@pytest.mark.parametrize('tasks', [3, 2000])
+def test_runs_are_handed_out_in_batches(monkeypatch, tmp_path, tasks):
+    monkeypatch.setattr('bnnp.sweeps._TASKS', tasks)
+    e, sizes = experiment(tmp_path, fails=(2,)), []
+    class Counting(ThreadPoolExecutor):
+        def submit(self, fn, batch, *more):
+            sizes.append(len(batch))
+            return super().submit(fn, batch, *more)
+    with Counting(1) as executor: results = sweep(e, executor, log_dir=tmp_path/'logs', progress=False)
+    assert sizes == ([3, 3, 2] if tasks == 3 else [1] * 8)
+    assert [b for b in bits(results) if b] == [b for b, t in zip(at_home(e), trials(e)) if t.seed != 2]
+    assert [r.error for r in results if r.error] == ['ValueError: seed 2 is refused'] * 2 and len(logs_in(tmp_path/'logs')) == 6
 
 
 @posix
