@@ -35,6 +35,7 @@ export function keep(cell) {
 export function restore(cell) {
   const { text, passed } = saved[cell.exercise] ?? {};
   if (text !== undefined) cell.code.textContent = cell.text = text;
+  cell.block.classList.add('live-exercise');
   cell.block.classList.toggle('live-passed', Boolean(passed));
   if (passed) cell.status.textContent = 'passed';
 }
@@ -51,7 +52,7 @@ export function result(cell) {
   count(toolbar.cells);
 }
 
-/** Above the first exercise: how many passed, Export, Import. `put(cell)` shows a cell as it was kept. */
+/** Above the exercises: how many passed, Export, Import. `put(cell)` shows a cell as it was kept. */
 export function toolbar(cells, put) {
   toolbar.cells = cells;
   const note = make('span', { role: 'status', className: 'live-status' });
@@ -73,6 +74,7 @@ export function toolbar(cells, put) {
   const show = cell => { const kept = saved[cell.exercise]; put(cell); saved[cell.exercise] = kept; write(); restore(cell); };
   const button = (text, onclick) => make('button', { type: 'button', textContent: text, onclick });
   const bar = make('div', { className: 'live-bar live-exercises' }, summary, button('Export', download), button('Import', () => input.click()), input, note);
-  cells.find(cell => cell.exercise && cell.block)?.block.before(bar);
+  const first = cells.find(cell => cell.exercise && cell.block)?.block;
+  (document.querySelector('main h2') ?? first)?.before(bar);
   count(cells);
 }
