@@ -435,8 +435,8 @@ register(*(Experiment(name, f'What would take the recipe further? {text}', repla
 # %% ../nbs/07_experiments.ipynb #9c2f6a2d
 FINAL = dict(white=.1, test='average_views')
 register(Experiment('best', 'How far does a fully connected network go with the best of these?', RECIPE,
-                    {'as they are': dict(epochs=40), 'flipped and shifted': dict(flip=True, shift=2, weight_decay=.2, epochs=80)},
-                    seeds=3, extra=FINAL, measure=train_plain, outcomes=('final_train_acc', 'val_average_views', 'test_acc')))
+                    {'as they are': dict(epochs=40), 'flipped and shifted': dict(flip=True, shift=2, weight_decay=.2, epochs=60)},
+                    seeds=3, extra=FINAL, measure=train_plain, threads=2, outcomes=('final_train_acc', 'val_average_views', 'test_acc')))
 
 # %% ../nbs/07_experiments.ipynb #baff153c
 @dataclass(frozen=True)

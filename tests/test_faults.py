@@ -73,7 +73,8 @@ def test_every_change_of_a_download_can_fail(tmp_path, site):
         assert said == 'done' or named(said, folder), said
         failures += said != 'done'
         forked(load(site, folder))
-        assert names(folder) == [f'data/{FAKE.folder}/{name}' for name in sorted(FILES)]
+        left = [n for n in names(folder) if n != f'data/{ARCHIVE}.part']     # it stays if the disk failed after the last file was there
+        assert left == [f'data/{FAKE.folder}/{name}' for name in sorted(FILES)]
     assert failures >= 20
     print(f'{failures} failures')
 
