@@ -1638,7 +1638,7 @@ class Report:
         tried = f'<table><thead><tr><th>right?</th><th>data</th><th>wrong</th></tr></thead><tbody>{rows}</tbody></table>'
         others, said = len(self.others), self.diagnoses + [f'Note: {n}' for n in self.notes]
         parts = [f'<p><strong>{self.name}: {"passed" if self.passed else "not yet"}</strong></p>', f'<ul>{items(said)}</ul>',
-                 more(f'{others} more {"change gives" if others == 1 else "changes give"} the same numbers', others and f'<ul>{items(self.others)}</ul>'), more('What was tried', rows and tried),
+                 more(f'More changes that give the same numbers: {others}', others and f'<ul>{items(self.others)}</ul>'), more('What was tried', rows and tried),
                  '' if self.passed or self.name not in EXERCISES else nested(hints(self.name)[1:])]
         return f'<div class="bnnp-report" data-exercise="{self.name}" data-passed="{str(self.passed).lower()}">{"".join(parts)}</div>'
 
