@@ -1051,15 +1051,16 @@ def _value(values, envs, names, tolerance):
 def _explain_dropout(trials):
     "Sentences about shares and scales."
     said = []
-    for what, words in (('rows', 'one mask serves all rows of the batch: its shape is that of a row'), ('columns', 'one number decides for a whole row: the mask has one column'),
-                        ('seeds', 'the mask is the same at every call, whatever the seed: the generator starts anew from one number')):
+    for what, words in (('rows', 'one mask serves all rows of the batch: its shape is that of a row'), ('columns', 'one number decides for a whole row of units'),
+                        ('seeds', 'the mask is the same at every call, whatever the seed: the generator starts anew each time')):
         if any(f.get(f'masks of {what} differ') == 0 for *_, f in trials): said.append(words)
-    few = any('one ' in words for words in said)              # few numbers were drawn, so that the share is a matter of luck
+    few = bool(said)                                          # then the share is a matter of luck
     for inverted in True, False:
         use = [(p, f) for p, _, f in trials if p.args['inverted'] is inverted]
         get = lambda key, names, tol: _value([f[key] for _, f in use], [dict(p.given, data=p.given[f'data in {key.split()[-1]}']) for p, _ in use], names, tol)
         share = get('share kept in train', SHARES, .015)
-        if not few: said.append(SHARES[share] if share else f'the share of units kept is {use[0][1]["share kept in train"]:.2f} for p = {use[0][0].given["p"]}, where 1 - p belongs')
+        kept, drop = use[0][1]['share kept in train'], use[0][0].given['p']
+        if not few: said.append(SHARES[share] if share else f'the share of units kept is {kept:.2f} for p = {drop}, where 1 - p belongs')
         if min(f['share kept in test'] for _, f in use) < 1: said.append('units are dropped at test too: there is no test mode')
         train, test = (get(f'scale in {mode}', SCALES, 1e-6) for mode in ('train', 'test'))
         if (train, test) == ('1', '1'): said.append('nothing is scaled, neither in training nor at test: the next layer gets 1 - p times as much in training as at test')
