@@ -1007,22 +1007,28 @@ def _dropout_problems():
     return [Problem(f'p = {p}, inverted = {inverted}', dict(x=x, p=p, inverted=inverted), dict(p=p)) for p in (.3, .6) for inverted in (True, False)]
 
 def _play_dropout(e, call, p):
-    "Share kept and scale in both modes; NaN for a scale that is not one number."
+    "Share kept and scale in both modes (NaN for a scale that is not one number); and do masks differ between rows, and between seeds?"
     x, out = p.args['x'], {}
-    for mode in 'train', 'test':
-        y = np.asarray(_named(call(x=x, dropout_param=dict(p=p.args['p'], mode=mode, seed=7, inverted=p.args['inverted'])), e.gives)['out'])
+    def layer(mode, seed):
+        y = np.asarray(_named(call(x=x, dropout_param=dict(p=p.args['p'], mode=mode, seed=seed, inverted=p.args['inverted'])), e.gives)['out'])
         if y.shape != x.shape: raise Refused(f'out has shape {y.shape}, expected {x.shape}')
-        ratio = (y / x)[y != 0]
-        p.given[f'data in {mode}'] = x.sum() / max(x[y != 0].sum(), 1e-300)
-        p.given[f'rows in {mode}'] = bool(mode == 'train' and (y != 0).any() and ((y != 0) == (y != 0)[0]).all())
-        out |= {f'share kept in {mode}': np.mean(y != 0), f'scale in {mode}': ratio[0] if len(ratio) and np.ptp(ratio) < 1e-9 * abs(ratio[0]) else np.nan}
+        return y
+    for mode in 'train', 'test':
+        y = layer(mode, 7)
+        ratio, kept = (y / x)[y != 0], y != 0
+        p.given[f'data in {mode}'] = x.sum() / max(x[kept].sum(), 1e-300)
+        out |= {f'share kept in {mode}': np.mean(kept), f'scale in {mode}': ratio[0] if len(ratio) and np.ptp(ratio) < 1e-9 * abs(ratio[0]) else np.nan}
+        if mode == 'train' and 0 < kept.sum() < x.size:
+            other = layer(mode, 8) != 0
+            out |= {f'masks of {what} differ': float((kept != same).any()) for what, same in (('rows', kept[:1]), ('columns', kept[:, :1]), ('seeds', other))}
     return out
 
 def _dropout_right(e, p, inverted=None, keep=False):
     "Shares and scales of a convention."
     inverted, drop = p.args['inverted'] if inverted is None else inverted, 1 - p.args['p'] if keep else p.args['p']
     scale = {mode: layers.dropout_scale(dict(p=drop, mode=mode, inverted=inverted)) for mode in ('train', 'test')}
-    return {'share kept in train': 1 - drop, 'scale in train': scale['train'], 'share kept in test': 1., 'scale in test': scale['test']}
+    return {'share kept in train': 1 - drop, 'scale in train': scale['train'], 'share kept in test': 1., 'scale in test': scale['test'],
+            **{f'masks of {what} differ': 1. for what in ('rows', 'columns', 'seeds')}}
 
 # %% ../nbs/08_exercises.ipynb #176c7ce6
 _NORMAL = 'the mask compares normal numbers (randn), where uniform ones (rand) belong, so that another share is kept'
@@ -1045,12 +1051,16 @@ def _value(values, envs, names, tolerance):
 def _explain_dropout(trials):
     "Sentences about shares and scales."
     said = []
-    if any(p.given['rows in train'] for p, *_ in trials): said.append('one mask serves all rows of the batch: its shape is that of a row')
+    for what, words in (('rows', 'one mask serves all rows of the batch: its shape is that of a row'), ('columns', 'one number decides for a whole row of units'),
+                        ('seeds', 'the mask is the same at every call, whatever the seed: the generator starts anew each time')):
+        if any(f.get(f'masks of {what} differ') == 0 for *_, f in trials): said.append(words)
+    few = bool(said)                                          # then the share is a matter of luck
     for inverted in True, False:
         use = [(p, f) for p, _, f in trials if p.args['inverted'] is inverted]
         get = lambda key, names, tol: _value([f[key] for _, f in use], [dict(p.given, data=p.given[f'data in {key.split()[-1]}']) for p, _ in use], names, tol)
         share = get('share kept in train', SHARES, .015)
-        said.append(SHARES[share] if share else f'the share of units kept is {use[0][1]["share kept in train"]:.2f} for p = {use[0][0].given["p"]}, where 1 - p belongs')
+        kept, drop = use[0][1]['share kept in train'], use[0][0].given['p']
+        if not few: said.append(SHARES[share] if share else f'the share of units kept is {kept:.2f} for p = {drop}, where 1 - p belongs')
         if min(f['share kept in test'] for _, f in use) < 1: said.append('units are dropped at test too: there is no test mode')
         train, test = (get(f'scale in {mode}', SCALES, 1e-6) for mode in ('train', 'test'))
         if (train, test) == ('1', '1'): said.append('nothing is scaled, neither in training nor at test: the next layer gets 1 - p times as much in training as at test')
@@ -1677,7 +1687,7 @@ def check(
     errors = {}
     for t in trials: errors.setdefault(t.error, []).append(t.problem.label)
     said += [error + (f' (with {", ".join(labels)})' if len(labels) < len(trials) else '') for error, labels in errors.items() if error]
-    if not said or said[0].startswith(UNKNOWN): said += _again(e, trials[0], function)
+    if not said or said[0].startswith(UNKNOWN): said = _again(e, trials[0], function) + said
     checks = [(t.problem.label, t.problem.optional or not (t.error or wrong[t.number]),
                t.error or ', '.join(wrong[t.number]) + ' (noted)' * bool(wrong[t.number] and t.problem.optional)) for t in trials]
     return Report(name, not said, list(dict.fromkeys(said)), notes, others, checks)

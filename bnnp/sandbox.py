@@ -225,6 +225,7 @@ class Worker(_Process):
         seconds: float = 10, # how long it may take, loading included
         megabytes: int = 2048, # of memory
     ):
+        if os.name != 'posix': raise OSError('grading needs pipes and limits that Linux and macOS have; on Windows, run it in WSL')
         self.seconds, self.folder, self.dead = seconds, tempfile.TemporaryDirectory(prefix='graded'), ''
         there, back = os.pipe(), os.pipe()
         command = [sys.executable, '-I', str(Path(__file__).with_name('sandbox.py')), str(there[0]), str(back[1]), str(int(seconds) + 1), str(megabytes),
