@@ -203,8 +203,10 @@ class Ahead:
     def __init__(self, draw, pool: Executor): self.draw, self.pool, self.at, self.coming = draw, pool, None, None
 
     def batch(self, step: int, last: bool) -> tuple: # of that step; after the last one, none is prepared
-        found = self.coming.result() if self.at == step else self.draw(step)
-        self.at, self.coming = (None, None) if last else (step + 1, self.pool.submit(self.draw, step + 1))
+        found, self.at = self.coming.result() if self.at == step else self.draw(step), None
+        if last or self.pool is None: return found
+        try: self.at, self.coming = step + 1, self.pool.submit(self.draw, step + 1)
+        except RuntimeError: self.pool = None                  # no thread can be had, as in a browser: batches are drawn when they are wanted
         return found
 
 @patch
