@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'MAX_LINE', 'MAX_FILE', 'LogError', 'finite', 'log_line', 'RunLog', 'numbered', 'is_log', 'start_log',
-           'RunRecord', 'parse_line', 'lines_of', 'read_log', 'say']
+           'RunRecord', 'parse_line', 'lines_of', 'read_log', 'progress_bar', 'say']
 
 # %% ../nbs/a_logs.ipynb #b47b4296
 import json, math, os, sys, warnings
@@ -144,6 +144,10 @@ def read_log(path) -> RunRecord: # its lines, in order
     return run
 
 # %% ../nbs/a_logs.ipynb #34b8a1ae
+def progress_bar(**options): # for `tqdm`; a context manager with `update`
+    "A bar that grows, as text in a terminal and as a widget in Jupyter."
+    return tqdm(**options)
+
 def say(text: str) -> None:
     "Print a line, above the progress bar if there is one; that nobody listens, or a disk is full, ends no run."
     encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'

@@ -23,7 +23,7 @@ from .checkpoints import (CheckpointError, OtherRun, checkpoint_path, checkpoint
 from .code import describe
 from .data import epoch_batches, take_batch
 from .files import catch_signals, remove_leftovers
-from .logs import RunLog, say, tqdm
+from .logs import RunLog, progress_bar, say
 from .network import Params
 from .optim import decay_weights, find_schedule, limit_norms, update_rule as find_rule
 from .options import Kind, expect, expect_known, number, one_of, optional, whole
@@ -387,7 +387,7 @@ def progress(self: Solver): # a context manager with `update`
     "A progress bar where somebody can see it move."
     if not self.verbose or sys.stderr is None: hidden = True
     else: hidden = False if 'ipykernel' in sys.modules else None           # None: unless stderr is a terminal
-    return tqdm(total=self.total, initial=self.step, unit=' steps', leave=False, disable=hidden)
+    return progress_bar(total=self.total, initial=self.step, unit=' steps', leave=False, disable=hidden)
 
 # %% ../nbs/06_solver.ipynb #c99c238d
 @patch

@@ -34,7 +34,7 @@ from .code import CodeReader, checksum, describe, module_of
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import as_path, catch_signals, locked, write_whole
 from .layers import ACTIVATIONS, NORMS
-from .logs import MAX_FILE, MAX_LINE, finite, lines_of, log_line, say, tqdm
+from .logs import MAX_FILE, MAX_LINE, finite, lines_of, log_line, progress_bar, say
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole
 from .plots import clean, in_words, number, of_data
@@ -464,7 +464,7 @@ def sweep(
     same, order = defaultdict(list), {(t.label, t.seed): i for i, t in enumerate(trials(experiment))}
     for trial in missing: same[key(trial)].append(trial)
     hidden = not (progress and missing)
-    bar = tqdm(desc=experiment.name, total=len(order), initial=len(there), unit=' runs', disable=hidden)
+    bar = progress_bar(desc=experiment.name, total=len(order), initial=len(there), unit=' runs', disable=hidden)
     with threadpool_limits(experiment.threads, user_api='blas'), bar:
         for trial, outcome in _made(deque(asking[0] for asking in same.values()), executor, workers or usual_workers(experiment), data_dir):
             done = _handled(log_dir and log_path(log_dir, experiment, trial), trial, outcome)

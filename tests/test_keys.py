@@ -109,6 +109,7 @@ def test_library_code_that_decides_numbers_and_that_does_not(tmp_path, monkeypat
     reasons = lambda: dict(why_missing(looked_up(e, tmp_path)))
     monkeypatch.setattr(bnnp.plots, 'save_figure', lambda *args: None)
     monkeypatch.setattr(sweeps, 'summary_table', lambda *args: None)
+    monkeypatch.setattr(bnnp.logs, 'tqdm', type('tqdm_notebook', (), {}))                 # as in Jupyter
     monkeypatch.setitem(sweeps.RULES, 'another', lambda w, dw, config=None, out=None: (w, config))
     assert not reasons()
     before = bnnp.layers.softmax_loss.__code__

@@ -41,7 +41,8 @@ def runtime():
 
 
 def pip(*words):
-    done = subprocess.run([sys.executable, '-m', 'pip', *words, '--quiet', '--disable-pip-version-check'], stderr=subprocess.PIPE, text=True)
+    free = {k: v for k, v in os.environ.items() if k != 'PIP_CONSTRAINT'}               # what runs in the browser has its own versions
+    done = subprocess.run([sys.executable, '-m', 'pip', *words, '--quiet', '--disable-pip-version-check'], stderr=subprocess.PIPE, text=True, env=free)
     if done.returncode: raise SystemExit(f'pip {words[0]}: {done.stderr.strip()}')
 
 
