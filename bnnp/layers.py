@@ -65,7 +65,7 @@ def relu_forward(
     "Rectified linear unit, @eq-relu; NaN stays NaN."
     x = floating('x', x)
     if x.dtype.kind == 'c': return np.where(x.real <= 0, 0, x), x
-    return np.maximum(x, 0, out=out), x
+    return np.maximum(x, x.dtype.type(0), out=out), x
 
 # %% ../nbs/02_layers.ipynb #95cd9146
 def relu_backward(
