@@ -92,7 +92,9 @@ def test_the_reference_has_every_public_name():
         module = importlib.import_module(f'bnnp.{info.name}')
         for name in module.__all__:
             obj = getattr(module, name)
-            if inspect.isroutine(obj) or inspect.isclass(obj): assert f'{info.name}.{name}' in ids
+            if not (inspect.isroutine(obj) or inspect.isclass(obj)): continue
+            home = f'{obj.__module__}.{obj.__name__}'.removeprefix('bnnp.')             # a name that comes from elsewhere has its entry there
+            assert f'{info.name}.{name}' in ids or home in ids, home
 
 
 def test_the_reference_shows_code_and_leads_to_the_right_chapter():
