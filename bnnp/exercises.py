@@ -758,6 +758,7 @@ def norm_cache(
     shaped = {k: getattr(z, k).reshape(-1) if axis == 0 else getattr(z, k) for k in ('mu', 'var', 'inv_std')}
     return dict(mode=mode, x=x, gamma=gamma, beta=beta, eps=param['eps'], N=len(x), **shaped, std=1 / shaped['inv_std'], xc=z.xc, xhat=z.xhat)
 
+# %% ../nbs/08_exercises.ipynb #a1f0c3d2
 def _norm_problems(axis, back):
     out = []
     for seed, (label, N, D, scale, eps) in enumerate(NORM_DATA):
@@ -1471,6 +1472,7 @@ def _explain(name, e, trials, keys, course):
     if not terms and len(keys) == 1 and (text := _ratio([(t.problem, t.right, t.found) for t in use], keys[0])): found.append((.5, text))
     return [v if isinstance(v, str) else v.words for _, v in sorted(found, key=lambda pair: pair[0])]
 
+# %% ../nbs/08_exercises.ipynb #b2e1d4c3
 def _diagnose(name, e, trials, wrong, course):
     "What explains the wrong outputs: (sentences, others that give the same numbers)."
     if e.explain:

@@ -136,7 +136,6 @@ class Solver:
         for name, kind in OPTIONS.items(): setattr(self, name, expect(name, given[name], kind))
         self.model, self.data = expect_model(model), expect_data(data, getattr(model, 'num_classes', None))
         self.checkpoint_name, self.log, self.verbose, self.augment = checkpoint_name, log, verbose, augment
-        if schedule and lr_decay != 1: raise ValueError(f'a schedule goes with lr_decay=1, got {lr_decay!r}')
         self.schedule = find_schedule(schedule) if schedule else None
         self._take_rule(find_rule(update_rule), optim_config or {})
         self.hooks = [expect('a hook', hook, HOOK) for hook in hooks]
@@ -149,6 +148,7 @@ class Solver:
 @patch
 def _take_rule(self: Solver, rule, config: dict) -> None:
     "Keep the update rule, and its settings as plain numbers."
+    if self.schedule and self.lr_decay != 1: raise ValueError(f'a schedule goes with lr_decay=1, got {self.lr_decay!r}')
     self.rule, self.one_by_one = rule, getattr(rule, 'one_by_one', False)
     self.in_place = 'out' in inspect.signature(rule).parameters
     self.optim_config = {k: v.item() if isinstance(v, np.generic) else v for k, v in config.items()}
