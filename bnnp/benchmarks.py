@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['SHAPES', 'CONTENDERS', 'PEERS', 'DEFAULT_RUN', 'RUNS', 'EPOCHS', 'Shape', 'parse_shape', 'random_batch', 'bnnp_net',
-           'bnnp_step', 'matmul_floor', 'torch_eager', 'jax_forward', 'jax_jit', 'sklearn_mlp', 'run_examples',
-           'random_images', 'bnnp_run', 'torch_run', 'serve', 'start', 'compare', 'rows', 'summary', 'cores',
-           'bench_parser', 'bench_command']
+           'bnnp_step', 'matmul_floor', 'torch_net', 'torch_eager', 'jax_forward', 'jax_jit', 'sklearn_mlp',
+           'run_examples', 'random_images', 'bnnp_run', 'torch_run', 'bnnp_eval', 'torch_eval', 'serve', 'start',
+           'compare', 'rows', 'summary', 'cores', 'bench_parser', 'bench_command']
 
 # %% ../nbs/a_benchmarks.ipynb #c0591334
 import argparse, math, os, subprocess, sys, time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '20')      # its threads, when done, hold their cores for half a millisecond, not 25
@@ -93,15 +93,19 @@ def matmul_floor(shape, threads):
     return products
 
 # %% ../nbs/a_benchmarks.ipynb #a0607d99
+def torch_net(shape):
+    "The same net in PyTorch."
+    from torch import nn
+    modules = []
+    for D, M in zip(shape.dims, shape.dims[1:-1]):
+        modules += [nn.Linear(D, M), *([nn.BatchNorm1d(M)] if shape.batchnorm else []), nn.ReLU(), *([nn.Dropout(shape.dropout)] if shape.dropout else [])]
+    return nn.Sequential(*modules, nn.Linear(shape.dims[-2], 10))
+
 def torch_eager(shape, threads, **adam_options):
     "The same net and step in PyTorch."
     import torch
     torch.set_num_threads(threads)
-    modules = []
-    for D, M in zip(shape.dims, shape.dims[1:-1]):
-        modules += [torch.nn.Linear(D, M), *([torch.nn.BatchNorm1d(M)] if shape.batchnorm else []), torch.nn.ReLU(),
-                    *([torch.nn.Dropout(shape.dropout)] if shape.dropout else [])]
-    model = torch.nn.Sequential(*modules, torch.nn.Linear(shape.dims[-2], 10))
+    model = torch_net(shape)
     optimizer = torch.optim.Adam(model.parameters(), **adam_options)
     batch = tuple(map(torch.from_numpy, random_batch(shape)))
     def step(X=batch[0], y=batch[1]):
@@ -111,8 +115,6 @@ def torch_eager(shape, threads, **adam_options):
         optimizer.step()
         return loss
     return step
-
-
 
 # %% ../nbs/a_benchmarks.ipynb #163892e6
 def jax_forward(shape, params, stats, X, key):
@@ -202,9 +204,27 @@ def torch_run(shape, threads, examples=run_examples, **adam_options):
     return run
 
 # %% ../nbs/a_benchmarks.ipynb #e5e84e28
+def bnnp_eval(shape, threads):
+    "Accuracy as the solver measures it."
+    X, y = random_batch(replace(shape, batch=5000))
+    solver = Solver(bnnp_net(shape), dict(X_train=X, y_train=y, X_val=X, y_val=y), verbose=False)
+    solver.memory = solver.model.memory = Memory()
+    return lambda: solver.check_accuracy(X, y)
+
+def torch_eval(shape, threads):
+    "The same in PyTorch."
+    import torch
+    torch.set_num_threads(threads)
+    model, (X, y) = torch_net(shape).eval(), map(torch.from_numpy, random_batch(replace(shape, batch=5000)))
+    def accuracy():
+        with torch.no_grad(): return sum(int((model(x).argmax(1) == t).sum()) for x, t in zip(X.split(1000), y.split(1000))) / len(X)
+    return accuracy
+
+# %% ../nbs/a_benchmarks.ipynb #fa900796
 CONTENDERS = {'bnnp': bnnp_step, 'matmuls': matmul_floor, 'torch': torch_eager, 'torch fused': partial(torch_eager, fused=True),
               'jax': jax_jit, 'sklearn': sklearn_mlp,
               'bnnp run': bnnp_run, 'torch run': torch_run, 'torch fused run': partial(torch_run, fused=True),
+              'bnnp eval': bnnp_eval, 'torch eval': torch_eval,
               'bnnp epoch': partial(bnnp_run, examples=random_images), 'torch epoch': partial(torch_run, examples=random_images),
               'torch fused epoch': partial(torch_run, examples=random_images, fused=True)}
 PEERS = {'torch': ['torch', 'torch fused'], 'jax': ['jax'], 'sklearn': ['sklearn']}      # what can be asked for

@@ -321,12 +321,12 @@ def load_CIFAR10(root) -> tuple: # Xtr (50000, 32, 32, 3) float32, ytr (50000,) 
 
 # %% ../nbs/a_datasets.ipynb #9b6b0729
 def data_command(argv: list = None) -> int: # 0, 1 if there are no data, 130 after Ctrl-C
-    "Say where a data set is, after checking every file; download it if it is nowhere."
+    "Find a data set and check every file; download it if it is not found."
     import argparse
     parser = argparse.ArgumentParser(prog='bnnp_data', description=data_command.__doc__)
     parser.add_argument('--dataset', choices=DATASETS, default='cifar10', help='default: cifar10')
     parser.add_argument('--data_dir', help='folder or archive; default: BNNP_DATA, the cache, then the folders of the courses')
-    parser.add_argument('--no_download', action='store_true', help='only look')
+    parser.add_argument('--no_download', action='store_true', help='do not download: only look for the data set')
     args = parser.parse_args(argv)
     try: data = load_images(DATASETS[args.dataset], args.data_dir, not args.no_download)
     except DataError as error: code, said = 1, str(error)

@@ -6,7 +6,7 @@
 __all__ = ['FACTORS', 'HELPERS', 'CONFUSED', 'PARTS', 'EXCHANGED', 'RULES', 'EXERCISES', 'HIDDEN', 'NORM_DATA', 'STEPS', 'SHARES',
            'SCALES', 'MEANINGS', 'UNKNOWN', 'FORMULAS', 'Problem', 'Refused', 'fresh', 'Watched', 'Term', 'read_terms',
            'Fit', 'by_terms', 'Change', 'Variant', 'variants', 'Exercise', 'register', 'norm_cache', 'Trial', 'Hint',
-           'formula', 'solution', 'hints', 'blank', 'Report', 'page_of', 'nested', 'check']
+           'formula', 'solution', 'in_short', 'hints', 'blank', 'Report', 'page_of', 'nested', 'check']
 
 # %% ../nbs/08_exercises.ipynb #727a8f2a
 import ast
@@ -208,7 +208,7 @@ class Fit:
 def _phrase(term, x):
     "What a factor says about its term."
     if x == '0': return f'lacks {term.words}', term.text
-    if not term.right: return f'holds {term.words}', term.text if x == '1' else f'{x} * {term.text}'
+    if not term.right: return f'contains {term.words}', term.text if x == '1' else f'{x} * {term.text}'
     return {'-1': f'has {term.words} with the wrong sign', '2': f'counts {term.words} twice', 'N': f'has {term.words} N times too large: a 1/N is missing',
             '1/N': f'has {term.words} N times too small: a 1/N too many',
             '(N-1)/N': f'has {term.words} times (N-1)/N, as if each x moved its own output only: the diagonal of the Jacobian',
@@ -349,7 +349,7 @@ def _products(n):
         for side, other in ((n.left, r), (n.right, l)):
             if op is ast.Mult and isinstance(side, (ast.Name, ast.Subscript)): yield f'the factor `{_text(side)}` is counted twice', f'({l} * {r} * {_text(side)})'
         if op is ast.Mult and isinstance(n.right, ast.BinOp) and isinstance(n.right.op, ast.Pow):
-            yield f'the power takes the factor `{l}` in as well', f'((({l}) * {_text(n.right.left)})**{_text(n.right.right)})'
+            yield f'the factor `{l}` is raised to the power as well', f'((({l}) * {_text(n.right.left)})**{_text(n.right.right)})'
         if op is ast.Div and isinstance(n.right, ast.BinOp) and isinstance(n.right.op, (ast.Add, ast.Sub)):
             other = '+' if isinstance(n.right.op, ast.Add) else '-'
             yield f'parentheses are missing: only `{_text(n.right.left)}` divides', f'(({l}) / ({_text(n.right.left)}) {other} ({_text(n.right.right)}))'
@@ -516,7 +516,7 @@ class Variant(NamedTuple):
         for c in self.changes: lines.setdefault(id(c.line), []).append(c)
         said = list(dict.fromkeys(c.words for c in self.changes))
         return (' and '.join(said) if len(said) < 3
-                else f'{said[0]}, and so in {len(said)} places') + ': your numbers are those of ' + '; '.join(self.shown(l) for l in list(lines.values())[:3])
+                else f'{said[0]}, and so in {len(said)} places') + ': your numbers match ' + '; '.join(self.shown(l) for l in list(lines.values())[:3])
 
     def shown(self, changes):
         "One statement with its changes."
@@ -920,9 +920,9 @@ def _rmsnorm_forward(x, gamma, rms_param):
 register('rmsnorm_forward', 'RMS normalization of each row', 'out cache_', partial(_sizes, 2, False), '03a_norms#add-a-norm-rmsnorm',
          book=layers.rmsnorm_forward, forms=(_rmsnorm_forward,),
          terms=read_terms('''
-        out + gamma * xhat                 | gamma times x by its size
+        out + gamma * xhat                 | gamma times x divided by its size
         out ? gamma * (x - rowmean(x)) / s | x - mean, where this norm subtracts no mean
-        out ? xhat                         | x by its size, without gamma'''))
+        out ? xhat                         | x divided by its size, without gamma'''))
 register('rmsnorm_backward', 'the gradients of RMS normalization', 'dx dgamma', partial(_sizes, 2, True), '03a_norms#add-a-norm-rmsnorm',
          book=_pair(layers.rmsnorm_forward, layers.rmsnorm_backward),
          forward='rmsnorm_forward', terms=_along('xhat', 'np.sign(x)'))
@@ -1066,9 +1066,9 @@ def _explain_dropout(trials):
         train, test = (get(f'scale in {mode}', SCALES, 1e-6) for mode in ('train', 'test'))
         if (train, test) == ('1', '1'): said.append('nothing is scaled, neither in training nor at test: the next layer gets 1 - p times as much in training as at test')
         elif (train, test) not in (('1/(1-p)', '1'), ('1', '1-p')) and share != 'p':
-            a, b = (SCALES.get(x, 'no one number that is known') for x in (train, test))
+            a, b = (SCALES.get(x, 'something that is not one of the usual factors') for x in (train, test))
             said.append(f'what is kept is multiplied in training by {a}, and at test by {b}; '
-                        'right is 1 / (1 - p) and 1 (inverted), or 1 and 1 - p')
+                        'the right factors are 1 / (1 - p) and 1 (inverted), or 1 and 1 - p (not inverted)')
     return [s for s in dict.fromkeys(said) if s]
 
 # %% ../nbs/08_exercises.ipynb #fe64df47
@@ -1381,8 +1381,8 @@ MEANINGS = (
     ('matmul|not aligned', 'the shapes do not fit a matrix product: make x rows of shape (N, D), and look for a missing transpose'),
     ('broadcast', 'two shapes do not fit: a sum may run along the wrong axis, or need keepdims=True'),
     ('read-only|output array is read-only', 'it writes into an argument: write `x = x - y` in the place of `x -= y`, or work on a copy'),
-    ('unpack', 'the cache holds something else than is taken out of it: a backward with a cache of its own is checked with forward=…'),
-    ('string indices|tuple indices|indices must be', 'the cache is of another kind than expected: a backward with a cache of its own is checked with forward=…'),
+    ('unpack', 'the cache does not hold what the function takes out of it: to check a backward with your own cache, pass your forward as forward=…'),
+    ('string indices|tuple indices|indices must be', 'the cache is of a different kind than expected: to check a backward with your own cache, pass forward=…'),
     ('positional argument|unexpected keyword', 'the function takes other arguments than the exercise gives'),
     ('too many indices|out of bounds', 'an index does not fit the shape of its array'),
     ('UnboundLocalError|NameError', 'a name is used that has no value'), ('KeyError', 'this key is not there'), ('ambiguous',
@@ -1543,9 +1543,9 @@ def _besides(name, e, trials, course):
     said, notes = [], []
     changed = {n: t for t in reversed(trials) for n in t.watched.changed}
     for n, t in sorted(changed.items()):
-        said.append(f'it writes into its argument: `{n}` is another array after the call, for the caller too. Work on a copy')
+        said.append(f'it writes into its argument: `{n}` has changed after the call, for the caller too. Work on a copy')
     if any(t.watched.random for t in trials):
-        text = 'it moves the global generator although a seed is given, and so changes all other draws: use a generator of its own, np.random.default_rng(seed)'
+        text = 'it uses the global generator although a seed is given, which changes all other draws: use a local one, np.random.default_rng(seed)'
         if name == 'dropout_forward': (notes if course else said).append(text)
     return said, notes
 
@@ -1597,15 +1597,19 @@ def solution(name: str # of an exercise
     return inspect.getsource(found) if found else formula(name)
 
 # %% ../nbs/08_exercises.ipynb #f2a51ee9
+def in_short(diagnosis: str) -> str:
+    "What is wrong, without the line that would be right."
+    return re.split(': (?:`|your numbers are)', diagnosis)[0]
+
 def hints(
     name: str, # of an exercise
     report = None, # the `Report` of a check
 ) -> list: # of four texts
     "What is wrong, where it is derived, the formula, the book's own function."
     chapter, section = EXERCISES[name].link.split('#')
-    wrong = report.diagnoses[0].split(': `')[0] if report and report.diagnoses else f'What to write: {EXERCISES[name].words}.'
+    wrong = in_short(report.diagnoses[0]) if report and report.diagnoses else f'What to write: {EXERCISES[name].words}.'
     return [wrong, f'Read [the derivation]({chapter}.ipynb#{section}).', f'The formula: `{formula(name)}`',
-            f'The book has it so:\n\n```python\n{solution(name)}```']
+            f'The function in the book:\n\n```python\n{solution(name)}```']
 
 def blank(name: str # of an exercise
          ) -> str: # Python
@@ -1634,8 +1638,12 @@ class Report:
         self.asked = min(self.asked + 1, len(steps))
         return Hint(f'Hint {self.asked} of {len(steps)}. {steps[self.asked - 1]}')
 
+    def mark(self, ok: bool, text: str) -> str:
+        "How a row of `checks` begins; what differs, and does not count, is noted."
+        return 'note' if text and (ok or self.passed) else 'ok  ' if ok else 'NOT '
+
     def __str__(self):
-        marks = [f'  {"ok " if ok else "NOT"} {label}{": " + text if text else ""}' for label, ok, text in self.checks]
+        marks = [f'  {self.mark(ok, text)} {label}{": " + text if text else ""}' for label, ok, text in self.checks]
         more = [f'  (the same numbers come from {len(self.others)} more: see .others)'] if self.others else []
         return '\n'.join([f'{self.name}: {"passed" if self.passed else "not yet"}', *(f'- {d}' for d in self.diagnoses), *more,
                           *(f'  note: {n}' for n in self.notes), *marks])
@@ -1646,7 +1654,8 @@ class Report:
         code = lambda text: re.sub('`([^`]+)`', r'<code>\1</code>', html.escape(text))
         items = lambda texts: ''.join(f'<li>{code(t)}</li>' for t in texts)
         more = lambda title, inside: f'<details><summary>{title}</summary>{inside}</details>' if inside else ''
-        rows = ''.join(f'<tr><td>{"✓" if ok else "✗"}</td><td>{code(label)}</td><td>{code(text)}</td></tr>' for label, ok, text in self.checks)
+        sign = lambda ok, text: {'ok': '✓', 'note': '≈', 'NOT': '✗'}[self.mark(ok, text).strip()]
+        rows = ''.join(f'<tr><td>{sign(ok, text)}</td><td>{code(label)}</td><td>{code(text)}</td></tr>' for label, ok, text in self.checks)
         tried = f'<table><thead><tr><th>right?</th><th>data</th><th>wrong</th></tr></thead><tbody>{rows}</tbody></table>'
         others, said = len(self.others), self.diagnoses + [f'Note: {n}' for n in self.notes]
         parts = [f'<p><strong>{self.name}: {"passed" if self.passed else "not yet"}</strong></p>', f'<ul>{items(said)}</ul>',

@@ -37,7 +37,7 @@ def read_settings(path: str | None # a JSON file with fields of `Settings`; None
     fields = Settings.__annotations__
     if unknown := given.keys() - fields.keys(): raise ValueError(f'{path} has {sorted(unknown)[0]!r}; it may have {", ".join(fields)}')
     points = given.get('points') or {}
-    if unknown := points.keys() - EXERCISES.keys(): raise ValueError(f'{path} has points for {sorted(unknown)[0]!r}; there are {", ".join(EXERCISES)}')
+    if unknown := points.keys() - EXERCISES.keys(): raise ValueError(f'{path} has points for {sorted(unknown)[0]!r}; the exercises are {", ".join(EXERCISES)}')
     if any(not isinstance(p, (int, float)) or isinstance(p, bool) or p < 0 for p in points.values()): raise ValueError(f'points must be numbers >= 0, got {points}')
     return Settings(**given)
 
@@ -110,8 +110,8 @@ def grade_command(
     parser = argparse.ArgumentParser(prog='bnnp_grade', description=grade_command.__doc__)
     parser.add_argument('files', nargs='+', help='Python files or notebooks that belong together')
     parser.add_argument('--json', metavar='PATH', help="write the results as Gradescope's results.json")
-    parser.add_argument('--points', metavar='PATH', help='a JSON file that says what counts')
-    parser.add_argument('--book', action='store_true', help='the conventions of the book only: those of the courses do not pass')
+    parser.add_argument('--points', metavar='PATH', help='a JSON file with the points of each exercise and other settings')
+    parser.add_argument('--book', action='store_true', help='accept only the conventions of the book, not those of the courses')
     args, start = parser.parse_args(argv), time.monotonic()
     try:
         settings = read_settings(args.points)

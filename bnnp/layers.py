@@ -169,7 +169,8 @@ def softmax_loss(
         losses -= smoothing * log_p.mean(axis=1)
     if weights is None: return losses.mean(), dx / N
     share = shares(weights, N).astype(x.dtype)
-    return (share * losses)[share != 0].sum(), share[:, None] * dx
+    counts = share != 0                                  # a loss that does not count may be infinite
+    return (share[counts] * losses[counts]).sum(), share[:, None] * dx
 
 # %% ../nbs/02_layers.ipynb #98fbc569
 def affine_relu_forward(

@@ -20,7 +20,7 @@ import numpy as np
 from .files import as_path
 from .layers import NORMS
 from .logs import LogError, RunRecord, read_log, say
-from .options import expect, is_number, one_of
+from .options import expect, is_number, one_of, whole
 from .statistics import mean_interval
 from .style import GREY, Table, add_legend, looks, render, save_figure, style
 
@@ -212,17 +212,19 @@ def title(runs: list) -> str: # '' if no header says
 def plot_runs(
     runs: list, # of `RunRecord`, as `load_runs` returns them
     group_seeds=False, # draw runs that differ in the seed only as one? With a band: 'range' (or True) or 'interval'
+    columns: int = 3, # panels side by side; 1 for a narrow page
 ): # a Matplotlib figure, not pyplot's: it opens no window; a notebook shows it, `save_figure` writes it
     "Draw the curves of runs: loss, training and validation accuracy. Raises `ValueError` for no runs or another band."
     from matplotlib.figure import Figure
     band = 'range' if group_seeds is True else group_seeds or None
     if not runs: raise ValueError('plot_runs needs at least one run, got none')
     expect('group_seeds', band, one_of((None, *BANDS)))
+    rows = -(-3 // expect('columns', columns, whole(1, 3)))
     groups = by_seed(runs) if band else [[run] for run in runs]
     with style():
-        fig = Figure(figsize=(13.5, 3.4), layout='constrained')
+        fig = Figure(figsize=(4.5 * columns if columns > 1 else 5.5, 3.4 * rows), layout='constrained')
         fig.get_layout_engine().set(w_pad=.12)
-        axes = fig.subplots(1, 3)
+        axes = [fig.add_subplot(rows, columns, i) for i in (1, 2, 3)]
         lines = [draw_curves(axes, group, look, band) for group, look in zip(groups, looks(len(groups)))]
         finish_axes(axes)
         fig.suptitle(title(runs), color=GREY, fontsize=11, parse_math=False)

@@ -51,14 +51,14 @@ class RunConfig:
     seed: int = 0 # of weights, batches and dropout
     dtype: str = 'float32' # of parameters and computation
     dataset: str = 'auto' # what to train on; auto is CIFAR-10 if it can be downloaded, else shapes10, a small synthetic set
-    split: int = None # seed that draws the training and validation images; as the course does if not given
+    split: int = None # seed that draws the training and validation images; the courses' split if not given
     schedule: str = None # learning rate as a function of the step, in place of lr_decay: one_cycle
     weight_decay: float = 0.0 # decoupled from the gradient, on weights only
     label_smoothing: float = 0.0 # share of the target that is spread over all classes, in [0, 1)
-    flip: bool = False # mirror half of the training images, others each time
+    flip: bool = False # mirror half of the training images, chosen anew each time
     shift: int = 0 # move each training image by up to so many pixels, differently each time
     activation: str = 'relu' # of the hidden units
-    max_norm: float = None # the longest that the weights of a unit may be; no limit if not given
+    max_norm: float = None # largest norm that the weights of a unit may have; no limit if not given
 
 # %% ../nbs/a_runs.ipynb #fdb6e083
 def _shortened(name: str, limit: int = 150, keep: int = 120) -> str:

@@ -4,14 +4,11 @@
 
 # %% auto #0
 __all__ = ['OPTIONS', 'HOOK', 'WORTH_SHARING', 'EVALUATION_STREAM', 'CHECKPOINT_FORMAT', 'HISTORIES', 'NUMBERS', 'expect_data',
-           'expect_model', 'get_state', 'set_state', 'rule_state', 'available_threads', 'usual_threads', 'Solver',
-           'Ahead']
+           'expect_model', 'get_state', 'set_state', 'rule_state', 'available_threads', 'usual_threads', 'Solver']
 
 # %% ../nbs/06_solver.ipynb #1822a391
 import copy, inspect, math, sys, time, warnings
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 from fastcore.basics import patch
@@ -166,7 +163,7 @@ def reset(self: Solver) -> None:
     self.step, self.seconds, self.started, self.optim_configs = 0, 0., None, {}
     self.loss_history, self.train_acc_history, self.val_acc_history = [], [], []
     self.best_val_acc, self.best_epoch, self.best_state, self.last_state = -1., 0, None, None
-    self.drawn, self.ahead, self.memory, self.whole, self.signal = None, None, None, True, 0
+    self.drawn, self.memory, self.whole, self.signal = None, None, True, 0
 
 # %% ../nbs/06_solver.ipynb #d9e2a608
 @patch(as_prop=True)
@@ -189,30 +186,13 @@ def as_input(self: Solver, X: np.ndarray, index: np.ndarray, memory=None) -> np.
     return take_batch(X, index, mean, scale, dtype, out).reshape(n, *X.shape[1:])
 
 @patch
-def batch_of(self: Solver, step: int, memory=None) -> tuple: # X in the model's dtype, y
-    "The training batch of a step, changed at random if the solver has been told to."
-    X, (epoch, i) = self.data['X_train'], divmod(step, self.steps_per_epoch)
+def training_batch(self: Solver) -> tuple: # X in the model's dtype, y
+    "The batch of the next step, changed at random if the solver has been told to."
+    X, (epoch, i) = self.data['X_train'], divmod(self.step, self.steps_per_epoch)
     if self.drawn is None or self.drawn[0] != epoch: self.drawn = epoch, epoch_batches(len(X), self.batch_size, self.seed, epoch)
     index = self.drawn[1][i]
-    if self.augment is None: return self.as_input(X, index, memory), self.data['y_train'][index]
-    return self.as_input(self.augment(X[index], step), slice(None), memory), self.data['y_train'][index]
-
-# %% ../nbs/06_solver.ipynb #995ffef3
-class Ahead:
-    "Batches that another thread draws, one ahead of the one that is asked for."
-    def __init__(self, draw, pool: Executor): self.draw, self.pool, self.at, self.coming = draw, pool, None, None
-
-    def batch(self, step: int, last: bool) -> tuple: # of that step; after the last one, none is prepared
-        found, self.at = self.coming.result() if self.at == step else self.draw(step), None
-        if last or self.pool is None: return found
-        try: self.at, self.coming = step + 1, self.pool.submit(self.draw, step + 1)
-        except RuntimeError: self.pool = None                  # no thread can be had, as in a browser: batches are drawn when they are wanted
-        return found
-
-@patch
-def training_batch(self: Solver) -> tuple: # X in the model's dtype, y
-    "The batch of the next step."
-    return self.batch_of(self.step) if self.ahead is None else self.ahead.batch(self.step, self.step + 1 == self.total)
+    if self.augment is None: return self.as_input(X, index, self.memory), self.data['y_train'][index]
+    return self.as_input(self.augment(X[index], self.step), slice(None), self.memory), self.data['y_train'][index]
 
 # %% ../nbs/06_solver.ipynb #6a389cfc
 @patch
@@ -312,7 +292,7 @@ def check_accuracy(self: Solver,
         raise ValueError(f'y must have one label for each of {len(X)} > 0 examples, got shape {y.shape}')
     index, right = self._sample(len(X), num_samples), 0
     for i in range(0, len(index), batch_size):
-        chunk = index[i:i + batch_size]
+        chunk = slice(i, i + batch_size) if len(index) == len(X) else index[i:i + batch_size]         # a view, if all are asked for
         with np.errstate(all='ignore'): scores = self.model.loss(self.as_input(X, chunk, self.memory))
         right += int((scores.argmax(axis=1) == y[chunk]).sum())
     return right / len(index)
@@ -370,11 +350,9 @@ def _resources(self: Solver):
     self.memory = Memory()
     if lend: self.model.memory = self.memory
     try:
-        with threadpool_limits(self.threads, user_api='blas'), ThreadPoolExecutor(1) as pool:
-            self.ahead = Ahead(partial(self.batch_of, memory=Memory()), pool)
-            yield
+        with threadpool_limits(self.threads, user_api='blas'): yield
     finally:
-        self.ahead = self.memory = None
+        self.memory = None
         if lend: self.model.memory = None
 
 @patch

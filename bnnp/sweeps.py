@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 from .code import CodeReader, checksum, describe, module_of
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import as_path, catch_signals, locked, write_whole
-from .layers import ACTIVATIONS, NORMS
+from .layers import ACTIVATIONS, NORMS, current
 from .logs import MAX_FILE, MAX_LINE, finite, lines_of, log_line, progress_bar, say
 from .optim import RULES, SCHEDULES
 from .options import expect, expect_known, is_number, optional, whole
@@ -129,6 +129,10 @@ def combinations(experiment: Experiment) -> dict: # by label, what is changed
 NO_NUMBERS = {f'bnnp.{name}' for name in 'checkpoints code datasets files logs options plots statistics style'.split()}
 TABLES = RULES, SCHEDULES, NORMS, ACTIVATIONS                    # of these only the rows that are named somewhere count
 
+def _as_now(row):
+    "A row of a table with the functions that stand in their modules now: those are called."
+    return type(row)(*(current(f) if inspect.isfunction(f) else f for f in row)) if isinstance(row, tuple) else row
+
 def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest for each module
     "The code that decides what a measure returns."
     ours = {'bnnp', '__main__', module_of(measure).split('.')[0]}
@@ -137,7 +141,7 @@ def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest fo
     reader.texts['measure'].add(reader.read([measure, take_splits] + [load_shapes10] * (config.dataset != 'cifar10')))
     done = {}
     while rows := {(i, k): t[k] for i, t in enumerate(TABLES) for k in t if k in reader.strings and (i, k) not in done}:
-        for at, row in rows.items(): reader.texts['tables'].add(f'{at} {reader.read(row)}')
+        for at, row in rows.items(): reader.texts['tables'].add(f'{at} {reader.read(_as_now(row))}')
         done |= rows
     return {module: checksum('\n'.join(sorted(texts))) for module, texts in sorted(reader.texts.items())}
 
@@ -610,7 +614,7 @@ def sweep_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add('name', nargs='?', metavar='NAME', help='which experiment, or all')
     add('--list', action='store_true', help='say which experiments there are')
-    add('--time', action='store_true', help='only say what there is to do, why, and how long it took the last time')
+    add('--time', action='store_true', help='only say which runs are missing, why, and how long they took last time')
     add('--seeds', type=int, metavar='N', help='how many, instead of what the experiment asks for')
     add('--first_seed', type=int, metavar='N', help='count seeds from here (default: 0)')
     add('--workers', type=int, metavar='N', help='processes (default: one a core)')
