@@ -6,10 +6,10 @@
 __all__ = ['PLAIN', 'NOT_RUN', 'NOT_CODE', 'checksum', 'instructions', 'CodeReader', 'parts_of', 'module_of', 'describe']
 
 # %% ../nbs/a_code.ipynb #4b5cc8dc
-import dis, hashlib, inspect
+import dis, hashlib, inspect, sys
 from collections import defaultdict
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from importlib import import_module
 from types import CodeType, FunctionType, MethodType, ModuleType
 
@@ -31,9 +31,10 @@ def instructions(code: CodeType) -> list: # of `dis.Instruction`
 # %% ../nbs/a_code.ipynb #4f466c22
 class CodeReader:
     "Values as text; the code of functions and classes that they hold, directly or not, is kept by module."
-    def __init__(self, follow: Callable, hold: Callable = None, tables: tuple = ()): # tables: dictionaries whose rows do not count
+    def __init__(self, follow: Callable, hold: Callable = None, tables: tuple = (), # tables: dictionaries whose rows do not count
+                 module: str = ''): # what `__main__` defines anew of this module counts as its own, as in the notebook that exports it
         "Called with the name of a module: does its code count (follow), and what its objects hold (hold)?"
-        self.follow, self.hold, self.tables = follow, hold or follow, tables
+        self.follow, self.hold, self.tables, self.module = follow, hold or follow, tables, module
         self.strings, self.seen, self.texts = set(), {}, defaultdict(set)
 
     def read(self, value) -> str:
@@ -75,6 +76,7 @@ def module_of(value) -> str: # '' if it has none
 def named(self: CodeReader, value) -> str: # of a function or class
     "Its name; its code is added if it counts."
     module, unnamed = module_of(value), '<' in value.__qualname__
+    if module == '__main__' and hasattr(sys.modules.get(self.module), value.__qualname__.split('.')[0]): module = self.module
     name = f'{module}.{value.__qualname__}'
     if not self.follow(module) and not unnamed: return name
     self.seen[id(value)] = value, name
@@ -89,7 +91,16 @@ def body_of(self: CodeReader, value) -> list:
         return [value.__bases__, {k: v for k, v in sorted(vars(value).items())
                                   if k not in NOT_CODE and not k.startswith(('__dataclass', '__slot'))}]
     cells = [cell.cell_contents for cell in value.__closure__ or () if cell != type(cell)()]
-    return [value.__code__, value.__defaults__, value.__kwdefaults__, cells, sorted(self.used(value.__code__, value.__globals__).items())]
+    return [self.compiled(value), value.__defaults__, value.__kwdefaults__, cells, sorted(self.used(value.__code__, value.__globals__).items())]
+
+@patch
+def compiled(self: CodeReader, value) -> CodeType:
+    "A function's code. Python compiles calls of what a module imports itself in another way, so one of `__main__` has that of the module if the source is the same."
+    if module_of(value) != '__main__': return value.__code__
+    try: twin = reduce(getattr, value.__qualname__.split('.'), sys.modules[self.module])
+    except (AttributeError, KeyError): return value.__code__
+    try: return twin.__code__ if inspect.getsource(twin) == inspect.getsource(value) else value.__code__
+    except (OSError, TypeError): return value.__code__
 
 @patch
 def object(self: CodeReader, value) -> str:

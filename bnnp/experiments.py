@@ -473,7 +473,8 @@ class Measured:
 # %% ../nbs/07c_ledger.ipynb #2b7534e5
 def margin_text(mean: float, half: float, sign: str = '') -> str: # such as '0.31 ± 0.26'; sign '+' shows it
     "A mean and its interval, with two digits of the latter."
-    digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 1
+    if half == 0: return f'{mean:{sign}g}'                      # the same in all seeds
+    digits = max(0, 1 - math.floor(math.log10(half)))
     return f'{mean:{sign}.{digits}f} ± {half:.{digits}f}'
 
 @patch

@@ -136,7 +136,7 @@ def _as_now(row):
 def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest for each module
     "The code that decides what a measure returns."
     ours = {'bnnp', '__main__', module_of(measure).split('.')[0]}
-    reader = CodeReader(lambda module: module.split('.')[0] in ours and module not in NO_NUMBERS, tables=TABLES)
+    reader = CodeReader(lambda module: module.split('.')[0] in ours and module not in NO_NUMBERS, tables=TABLES, module='bnnp.experiments')
     reader.read([*asdict(config).values(), *extra.values()])
     reader.texts['measure'].add(reader.read([measure, take_splits] + [load_shapes10] * (config.dataset != 'cifar10')))
     done = {}
