@@ -113,6 +113,7 @@ def grade_command(
     parser.add_argument('--points', metavar='PATH', help='a JSON file with the points of each exercise and other settings')
     parser.add_argument('--book', action='store_true', help='accept only the conventions of the book, not those of the courses')
     args, start = parser.parse_args(argv), time.monotonic()
+    if args.json and not Path(args.json).absolute().parent.is_dir(): parser.error(f'--json needs a path in a folder that is there, got {args.json}')
     try:
         settings = read_settings(args.points)
         if args.book: settings.course = False

@@ -229,6 +229,16 @@ def _passed(report, note=''):
     return report
 
 # %% ../nbs/01_gradient_check.ipynb #bad20670
+def _hint(f, x, analytic, df, report, size):
+    "What a failed check may be due to, or ''."
+    if size < 1e-12: return '  Is the gradient zero but for rounding? Then say with scale= what its errors are relative to.'
+    if report.method != 'complex' or np.asarray(x).dtype.kind != 'f': return ''
+    tol, h = _defaults('central', None, None, 0., x, analytic)
+    try: central = _central(f, np.array(x), df, h)
+    except Exception: return ''
+    near = np.abs(analytic - central).max() <= tol * np.abs(central).max()
+    return "  Central differences agree with this gradient. Does f take np.abs, np.var or .real? Then check it with method='central'." if near else ''
+
 def check_gradient(
     f: Callable, # takes `x`, returns an array in `df`'s shape, or one number
     x: np.ndarray, # where; float32 or float64, any shape
@@ -245,8 +255,8 @@ def check_gradient(
     numeric = complex_step_gradient(f, x, df, h) if method == 'complex' else _central(f, x, df, h)
     analytic, numeric = _paired(f'{name}: analytic and numeric gradient', analytic, numeric)
     size = np.abs(numeric).max()
-    note = '  Is the gradient zero but for rounding? Then say with scale= what its errors are relative to.'
-    return _passed(_compare(name, method, analytic, numeric, tol, max(size, scale), h), note if size < 1e-12 else '')
+    report = _compare(name, method, analytic, numeric, tol, max(size, scale), h)
+    return report if report.ok else _passed(report, _hint(f, x, analytic, df, report, size))
 
 # %% ../nbs/01_gradient_check.ipynb #d4cd0d16
 def caught(

@@ -551,7 +551,7 @@ class Norm(NamedTuple):
     backward: Callable # backward(dout, cache) gives dx and a gradient for each parameter
     params: dict = {'gamma': np.ones, 'beta': np.zeros} # by name, a function of the shape (M,) for the initial values
     state: dict = {} # by name, the same for what a layer keeps between batches
-    along_batch: bool = False # does an example's output depend on the others in training?
+    removes_bias: bool = False # does it subtract the mean over the batch, so that a bias before it has no effect?
     fold: Callable = None # fold(*params, param) gives scale and shift (M,) in test mode, if the norm is no more than that there
 
 # %% ../nbs/03a_norms.ipynb #a3b7ac7d
@@ -564,7 +564,7 @@ def fold_batchnorm(gamma: np.ndarray, beta: np.ndarray, bn_param: dict) -> tuple
 # %% ../nbs/03a_norms.ipynb #561c5381
 NORMS = {
     'batchnorm': Norm('batch norm', batchnorm_forward, batchnorm_backward_alt, state={'running_mean': np.zeros, 'running_var': np.ones},
-                      along_batch=True, fold=fold_batchnorm),
+                      removes_bias=True, fold=fold_batchnorm),
     'layernorm': Norm('layer norm', layernorm_forward, layernorm_backward)}
 
 # %% ../nbs/03a_norms.ipynb #3eb7e676
@@ -609,7 +609,7 @@ NORMS['rmsnorm'] = Norm('RMS norm', rmsnorm_forward, rmsnorm_backward, params={'
 import math
 
 from .arrays import expect_mode, expect_shape, floating, keep_only
-from .options import expect, number, whole
+from .options import FLAG, expect, number, whole
 
 # %% ../nbs/04_dropout.ipynb #ca43502d
 SEED, PLACE = whole(0, 2**128 - 1), whole(0, 2**64 - 1)
@@ -644,7 +644,7 @@ def expect_p(p: float) -> float:
 def dropout_scale(dropout_param: dict) -> float:
     "The factor that the convention, from `p`, `mode` and `inverted`, applies to the activations that dropout lets through."
     keep, train = 1 - expect_p(dropout_param.get('p')), dropout_param['mode'] == 'train'
-    if dropout_param.get('inverted', False): return 1 / keep if train else 1.
+    if expect('dropout inverted', dropout_param.get('inverted', False), FLAG): return 1 / keep if train else 1.
     return 1. if train else keep
 
 # %% ../nbs/04_dropout.ipynb #a986c800

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WEIGHT_STREAM', 'KINDS', 'Params', 'layer_shapes', 'initialize', 'check_options', 'one_spelling', 'FullyConnectedNet',
-           'lend', 'hidden_forward', 'hidden_backward', 'as_batch', 'explain_not_finite']
+           'lend', 'holds', 'hidden_forward', 'hidden_backward', 'as_batch', 'explain_not_finite']
 
 # %% ../nbs/05_network.ipynb #78d145f7
 import inspect, math, warnings
@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from . import layers
 from .arrays import expect_shape, numeric, total
 from .layers import ACTIVATIONS, NORMS, current, expect_p
-from .options import FLAG, Kind, expect, number, one_of, optional, whole
+from .options import FLAG, Kind, expect, expect_results, number, one_of, optional, whole
 
 # %% ../nbs/05_network.ipynb #1c2e39d5
 class Params(dict):
@@ -114,6 +114,7 @@ def check_options(**options # of a network
 def one_spelling(dropout, inverted, dropout_keep_ratio, use_batchnorm, normalization) -> tuple: # dropout, inverted, normalization
     "Options in the spelling that the net keeps; a `ValueError` if two contradict each other."
     dropout, normalization = dropout or 0, normalization or None        # None and False say the same
+    use_batchnorm = expect('use_batchnorm', use_batchnorm, FLAG)
     if dropout_keep_ratio is not None:
         if dropout: raise ValueError(f'dropout_keep_ratio={dropout_keep_ratio!r} goes without dropout, got dropout={dropout!r}')
         dropout, inverted = 1 - expect('dropout_keep_ratio', dropout_keep_ratio, number(0, 1, '(]')), True
@@ -165,6 +166,8 @@ FullyConnectedNet.use_dropout = property(lambda net: net.dropout_param['p'] > 0)
 def make_parameters(self: FullyConnectedNet) -> None:
     "Initial parameters, and what the normalization keeps between batches."
     names, state = (self.norm.params, self.norm.state) if self.norm else ({}, {})
+    if bad := [name for name in (*names, *state) if name == 'b' or name[:1] == 'W' or name[-1:].isdigit()]:
+        raise ValueError(f'{self.norm.words}: names of parameters and state must not be b, begin with W or end in a digit, got {", ".join(bad)}')
     shapes = layer_shapes([self.input_dim, *self.hidden_dims, self.num_classes], tuple(names))
     self._params = Params(shapes, np.empty(sum(map(math.prod, shapes.values())), self.dtype))
     initialize(self._params, self.weight_scale, self.seed, names)
@@ -201,15 +204,22 @@ def new(self: FullyConnectedNet, *shape: int) -> np.ndarray: # with any content
     return np.empty(shape, self.dtype) if self.memory is None else self.memory.empty(shape, self.dtype)
 
 # %% ../nbs/05_network.ipynb #a42c416c
+def holds(cache, a: np.ndarray) -> bool:
+    "Does a cache keep memory of an array, so that nothing may be written there?"
+    if isinstance(cache, np.ndarray): return np.may_share_memory(cache, a)
+    parts = cache.values() if isinstance(cache, dict) else cache if isinstance(cache, (tuple, list)) else vars(cache).values() if hasattr(cache, '__dict__') else ()
+    return any(holds(part, a) for part in parts)
+
 def hidden_forward(net: FullyConnectedNet, i: int, x: np.ndarray) -> tuple: # out (N, M), and the caches of the parts
     "Hidden layer number i, from 1, of a batch (N, D), in the mode that the network's options say."
     new, caches = lambda: net.new(len(x), net.hidden_dims[i - 1]), {}
     x, caches['affine'] = lend(layers.affine_forward, x, net.params[f'W{i}'], net.params[f'b{i}'], out=new())
     if net.norm:
         params = (net.params[f'{name}{i}'] for name in net.norm.params)
-        x, caches['norm'] = lend(current(net.norm.forward), x, *params, net.norm_params[i - 1], out=new(), overwrite_x=True)
+        found = lend(current(net.norm.forward), x, *params, net.norm_params[i - 1], out=new(), overwrite_x=True)
+        x, caches['norm'] = expect_results(f'forward of {net.norm.words}', found, ('out', 'cache'))
     activation, caches['input'] = ACTIVATIONS[net.activation], x       # what the activation gets, unless it may overwrite that
-    x, caches['activation'] = lend(current(activation.forward), x, out=x if net.memory else None)
+    x, caches['activation'] = lend(current(activation.forward), x, out=x if net.memory and not holds(caches.get('norm'), x) else None)
     if net.dropout_param['p']:
         place = {**net.dropout_param, 'layer': i, 'step': net.step}
         x, caches['dropout'] = lend(layers.dropout_forward, x, place, out=new() if activation.reads_out else x)
@@ -221,7 +231,8 @@ def hidden_backward(net: FullyConnectedNet, i: int, dout: np.ndarray, caches: di
     if 'dropout' in caches: dout = lend(layers.dropout_backward, dout, caches['dropout'], out=dout)
     dout = lend(current(ACTIVATIONS[net.activation].backward), dout, caches['activation'], out=dout)
     if 'norm' in caches:
-        dout, *found = lend(current(net.norm.backward), dout, caches['norm'], out=dout)
+        found, names = lend(current(net.norm.backward), dout, caches['norm'], out=dout), ('dx', *(f'd{name}' for name in net.norm.params))
+        dout, *found = expect_results(f'backward of {net.norm.words}', found, names)
         for name, d in zip(net.norm.params, found): grads[f'{name}{i}'] = d
     return dout
 
@@ -262,7 +273,7 @@ def backward(self: FullyConnectedNet,
         W, b, cache = f'W{i}', f'b{i}', caches[i - 1]
         if i < self.num_layers: d = hidden_backward(self, i, d, cache, grads)
         memory = self.new(*cache['affine'][0].shape) if i > 1 else None, grads[W], grads[b]
-        useless = i < self.num_layers and self.norm is not None and self.norm.along_batch       # the norm takes the bias away
+        useless = i < self.num_layers and self.norm is not None and self.norm.removes_bias
         d, dW, db = lend(layers.affine_backward, d, cache['affine'], out=memory, need_dx=i > 1, need_db=not useless)
         for name, found in ((W, dW), (b, np.zeros_like(grads[b]) if useless else db)):
             if found is not grads[name]: grads[name] = found

@@ -21,9 +21,10 @@ from .code import describe
 from .data import epoch_batches, take_batch
 from .files import catch_signals, remove_leftovers
 from .logs import RunLog, progress_bar, say
+from .layers import current
 from .network import Params
 from .optim import decay_weights, find_schedule, limit_norms, update_rule as find_rule
-from .options import Kind, expect, expect_known, number, one_of, optional, whole
+from .options import Kind, expect, expect_known, expect_results, number, one_of, optional, whole
 from .speed import Memory
 
 # %% ../nbs/06_solver.ipynb #3261c642
@@ -86,7 +87,8 @@ def set_state(model, state: dict) -> None: # from `get_state`
 # %% ../nbs/06_solver.ipynb #558c8646
 def rule_state(rule, w: np.ndarray, config: dict) -> dict: # with all that the rule adds
     "An update rule's settings and state after a step from w whose gradient is 0; w and config stay as they are."
-    with np.errstate(all='ignore'): return rule(w.copy(), np.zeros_like(w), copy.deepcopy(config))[1] or {}
+    with np.errstate(all='ignore'): found = rule(w.copy(), np.zeros_like(w), copy.deepcopy(config))
+    return expect_results('an update rule', found, ('the next weights', 'config'))[1] or {}
 
 def available_threads() -> int:
     "The threads that BLAS works with: what `OPENBLAS_NUM_THREADS` or `threadpool_limits` say, else one a core."
@@ -217,8 +219,9 @@ def update(self: Solver, grads: dict) -> None:
         if part not in self.optim_configs: self.optim_configs[part] = copy.deepcopy(self.optim_config)
         config = self.optim_configs[part]
         if rate is not None: config['learning_rate'] = rate
-        if self.in_place: self.optim_configs[part] = self.rule(w, dw, config, out=w)[1]
-        else: w[...], self.optim_configs[part] = self.rule(w, dw, config)
+        rule, memory = current(self.rule) if inspect.isfunction(self.rule) else self.rule, dict(out=w) if self.in_place else {}
+        found, self.optim_configs[part] = expect_results('an update rule', rule(w, dw, config, **memory), ('the next weights', 'config'))
+        if found is not w: w[...] = found
     if self.max_norm: limit_norms(self.model.params, self.max_norm)
 
 @patch
@@ -483,6 +486,7 @@ def resume(self: Solver) -> bool: # False if there is no checkpoint, and then no
     if state['threads'] != self.threads:
         warnings.warn(f'saved with {state["threads"]} threads, gone on with {self.threads}: the bits will be those of neither')
     if self.log: self.log.write('resume', step=self.step, threads=self.threads)
+    if self.verbose: say(f'going on from step {self.step}')
     return True
 
 # %% ../nbs/06_solver.ipynb #fcb3ab77

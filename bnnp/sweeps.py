@@ -131,7 +131,7 @@ TABLES = RULES, SCHEDULES, NORMS, ACTIVATIONS                    # of these only
 
 def _as_now(row):
     "A row of a table with the functions that stand in their modules now: those are called."
-    return type(row)(*(current(f) if inspect.isfunction(f) else f for f in row)) if isinstance(row, tuple) else row
+    return type(row)(*(current(f) if inspect.isfunction(f) else f for f in row)) if isinstance(row, tuple) else current(row) if inspect.isfunction(row) else row
 
 def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest for each module
     "The code that decides what a measure returns."
@@ -240,7 +240,9 @@ def perform(trial: Trial, expected: str) -> dict: # header and lines for the log
     data, start = _data_for(trial.config), time.perf_counter()
     if data['checksum'] != expected:
         raise DataError(f'{data["name"]} has the checksum {data["checksum"]} here, {expected} where the run comes from')
-    value = compact(trial.measure(trial.config, data, **trial.extra))
+    value = trial.measure(trial.config, data, **trial.extra)
+    if not isinstance(value, dict): raise TypeError(f'a measure must return a dictionary of numbers, got {type(value).__name__}')
+    value = compact(value)
     if len(json.dumps(value)) > MAX_LINE // 2: raise ValueError(f'a measure may return at most {MAX_LINE // 2:,} bytes of JSON')
     took, log = round(time.perf_counter() - start, 3), value.pop('log', [])
     return dict(header=header(trial.config, data, trial.threads), took=took, log=log, value=value)
@@ -406,7 +408,7 @@ def stored(experiment, folder='results') -> list: # of `Result`; the experiment 
     if isinstance(experiment, str): experiment = EXPERIMENTS[experiment]
     found = looked_up(experiment, None, folder)
     for why, n in why_missing(found).items():
-        print(f'{experiment.name}: {n} of {len(found)} runs to make with bnnp_sweep {experiment.name} --summary {folder} --store: {why}')
+        print(f'{experiment.name}: {n} of {len(found)} runs to make with bnnp_sweep {experiment.name} --store: {why}')
     return [Result(t, (r or old)['value'], (r or old)['took']) for t, r, old in found if r or old]
 
 def store(experiment: Experiment, results: list, folder='results') -> Path: # of the summary
@@ -482,7 +484,7 @@ def _pick(value: dict, outcome) -> float: # NaN for None
     try:
         found = outcome(value) if callable(outcome) else value[outcome]
         return math.nan if found is None else float(found)
-    except (LookupError, TypeError, ValueError, OverflowError): raise ValueError(f'a result has no number {outcome!r}') from None
+    except (LookupError, TypeError, ValueError, OverflowError): raise ValueError(f'a result has no number {outcome!r}: there are {", ".join(value)}') from None
 
 def by_label(results: list, outcome='best_val_acc') -> dict: # by label, a dictionary from seed to number
     "An outcome of all runs that did not fail: the name of a number, or a function of what the measure returned."
@@ -623,7 +625,7 @@ def sweep_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group('where').add_argument
     add('--data_dir', metavar='DIR', help='where the data set is, if not in the usual places')
     add('--log_dir', metavar='DIR', default='submission_logs', help='folder for logs and figures (default: submission_logs)')
-    add('--summary', metavar='DIR', default=_default_summary(),
+    add('--summary', metavar='DIR',
         help="folder of summaries, which are looked into first; '' for none (default: results or nbs/results, if there is one)")
     add('--store', action='store_true', help='merge what was found into the summary')
     return parser
@@ -692,6 +694,8 @@ def sweep_command(argv: list = None) -> None: # words of the command line; None 
     try:
         for name, least in dict(seeds=1, first_seed=0, workers=1).items(): expect(f'--{name}', getattr(args, name), optional(whole(least)))
     except ValueError as e: parser.error(str(e))
+    if args.store and args.summary == '': parser.error('--store needs a folder of summaries: --summary DIR')
+    if args.summary is None: args.summary = _default_summary()
     if args.list or args.name is None:
         return say('\n'.join(f'{e.name:15} {len(combinations(e)) * e.seeds:>4} runs   {e.question}' for e in EXPERIMENTS.values()))
     with one_line_errors(), ExitStack() as stack:

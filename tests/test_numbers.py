@@ -419,7 +419,7 @@ def exact_rule(name, w, gradients):
 
 
 @pytest.mark.parametrize('dtype, sizes', [(np.float16, (6e-8, 1e-7, 1e-6, 1e-4, 1e-3, 1e-2, 1, 300, 6e4)), (np.float32, (1e-38, 1e-30, 1e-20, 1e-8, 1e-3, 1, 1e10, 1e19, 5e19)), (float, (1e-300, 1e-30, 1e-8, 1, 1e30, 1e150))])
-@pytest.mark.parametrize('name', RULES)
+@pytest.mark.parametrize('name', ['sgd', 'sgd_momentum', 'sgd_momentum_torch', 'rmsprop', 'adam'])
 def test_update_rules_with_gradients_of_any_size(name, dtype, sizes):
     for size, steps in itertools.product(sizes, (1, 2, 10)):
         gradients, w, config = np.full(steps, size, dtype), np.array([0, .5], dtype), None
@@ -477,7 +477,8 @@ def test_no_layer_is_left_out():
     import inspect
     calls = inspect.getsource(inspect.getmodule(test_no_layer_is_left_out))
     public = [name for name in layers.__all__ if name.endswith(('_forward', '_backward', '_alt', '_loss', '_gradient', '_gradients'))]
-    assert len(public) >= 23 and [name for name in public if name not in calls] == []
+    left_out = [name for name in public if name not in calls]
+    assert len(public) >= 23 and not left_out, f'draw inputs for {left_out} in this file, as for rmsnorm'
 
 
 LAYOUTS = {
