@@ -109,10 +109,9 @@ def _named(found, names):
         if name.endswith('_'): continue
         if isinstance(v, dict): out |= {f'{name} {k}': a for k, a in v.items()}
         else: out[name] = v
-    masked = [name for name, v in out.items() if isinstance(v, np.ma.MaskedArray)]
-    if masked: raise Refused(f'{masked[0]} is a masked array, which hides entries and keeps their values: use np.where or np.maximum')
-    missing = [name for name, v in out.items() if np.asarray(v).dtype.kind not in 'fiubc']
-    if missing: raise Refused(f'{missing[0]} is {out[missing[0]]!r}, where numbers are expected')
+    for name, v in out.items():
+        if isinstance(v, np.ma.MaskedArray): raise Refused(f'{name} is a masked array, which hides entries and keeps their values: use np.where or np.maximum')
+        if np.asarray(v).dtype.kind not in 'fiubc': raise Refused(f'{name} is {v!r}, where numbers are expected')
     return out
 
 def _close(a, b, tolerance):
@@ -334,6 +333,8 @@ def _sums_of_two(n):
     if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Div) and isinstance(b.right, ast.BinOp) and isinstance(b.right.op, ast.Add):
         over, first, last = _text(b.left), _text(b.right.left), _text(b.right.right)
         yield f'parentheses are missing: only `{first}` divides', f'(({l}) {"+" if plus else "-"} ({over}) / ({first}) + ({last}))'
+    if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Mult):
+        yield f'parentheses: `{_text(b.left)}` multiplies `{l}` too', f'({_text(b.left)} * (({l}) {"+" if plus else "-"} {_text(b.right)}))'
     if isinstance(a, ast.BinOp) and isinstance(a.op, ast.Div):
         yield f'parentheses: `{r}` is divided by `{_text(a.right)}` too', f'(({_text(a.left)} {"+" if plus else "-"} {r}) / {_text(a.right)})'
     yield f'the sign of `{r}` is wrong', f'({l}) {"-" if plus else "+"} ({r})'
@@ -348,7 +349,7 @@ def _products(n):
     l, r, op = _text(n.left), _text(n.right), type(n.op)
     if op in (ast.Mult, ast.Div):
         sign = '*' if op is ast.Mult else '/'
-        if op is ast.Mult: yield f'the factor `{l}` is missing', f'({r})'
+        if op is ast.Mult: yield from ((f'the factor `{l}` is missing', f'({r})'), (f'it divides by `{l}` instead of multiplying', f'({r}) / ({l})'))
         yield f'the {"factor" if op is ast.Mult else "division by"} `{r}` is missing', f'({l})'
         does, should, other = ('divides', 'multiplying', '/') if op is ast.Mult else ('multiplies', 'dividing', '*')
         yield f'it {does} by `{r}` instead of {should}', f'(({l}) {other} ({r}))'
@@ -382,8 +383,7 @@ def _powers(n):
     if isinstance(n.right, ast.Name):
         yield f'the exponent is the number 2 instead of `{r}`', f'({l})**2'
         yield f'`{r}` multiplies, where it is a power', f'({l} * {r})'
-        yield f'the exponent is {r} + 1', f'({l})**({r} + 1)'
-        yield f'the exponent is {r} - 1', f'({l})**({r} - 1)'
+        for other in f'{r} + 1', f'{r} - 1': yield f'the exponent is {other}', f'({l})**({other})'
     else:
         if r == '2': yield 'the absolute value stands where the square belongs', f'np.abs({l})'
         for other in n.right.value - 1, n.right.value + 1: yield f'the power is {other} instead of {r}', f'({l})**{other}'
@@ -1438,6 +1438,7 @@ def _by_forms(name, e, trials, keys, course):
     candidates = [(text, f) for text, f in (*e.wrong.items(), *(() if course else e.course.items()))]
     found = [(0, text) for text, f in candidates if all(t.same(_tried(name, f, t.number), keys, e) for t in trials)]
     for f in e.forms:
+        if all(t.same(_tried(name, f, t.number), keys, e) for t in trials): continue         # what changes nothing would explain as much
         for v in variants(f, name):
             if all(t.same(_tried(name, v.function, t.number), keys, e) for t in trials):
                 found.append((.1 + len(v.changes) + v.changes[0].rank[0] / 10, v))
@@ -1487,7 +1488,8 @@ def _unused(e, trials):
             if not isinstance(v, float): continue
             p = t.problem._replace(args={**t.problem.args, name: {**options, k: v / 2} if isinstance(options, dict) else v / 2})
             other = _try(e, t.number, (p, _right(e, p)), t.watched.f, None)
-            if t.same(other.found, t.found, e) and not all(_close(other.right[r], t.right[r], p.tolerance) for r in t.right):
+            same = other.found.keys() == t.found.keys() and all(np.array_equal(other.found[r], a, equal_nan=True) for r, a in t.found.items())
+            if same and not all(_close(other.right[r], t.right[r], p.tolerance) for r in t.right):
                 said.append(f'nothing depends on `{k}`: it is not used, or a number stands in its place')
     return said
 
@@ -1542,9 +1544,8 @@ def _besides(name, e, trials, course):
     changed = {n: t for t in reversed(trials) for n in t.watched.changed}
     for n, t in sorted(changed.items()):
         said.append(f'it writes into its argument: `{n}` has changed after the call, for the caller too. Work on a copy')
-    if any(t.watched.random for t in trials):
-        text = 'it uses the global generator although a seed is given, which changes all other draws: use a local one, np.random.default_rng(seed)'
-        if name == 'dropout_forward': (notes if course else said).append(text)
+    if name == 'dropout_forward' and any(t.watched.random for t in trials):
+        (notes if course else said).append('it uses the global generator although a seed is given, which changes all other draws: use np.random.default_rng(seed)')
     return said, notes
 
 
@@ -1597,7 +1598,7 @@ def solution(name: str # of an exercise
 # %% ../nbs/08_exercises.ipynb #f2a51ee9
 def in_short(diagnosis: str) -> str:
     "What is wrong, without the line that would be right."
-    return re.split(': (?:`|your numbers are)', diagnosis)[0]
+    return diagnosis.split(': your numbers match')[0]
 
 def hints(
     name: str, # of an exercise
