@@ -2,9 +2,10 @@
 import json, os, subprocess, sys, time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bnnp.exercises import EXERCISES
+from bnnp.exercises import EXERCISES, check
 from bnnp.grade import Settings, grade, grade_command
 from bnnp.sandbox import Sandbox
 
@@ -143,3 +144,52 @@ def test_the_console_script_is_there():
     found = subprocess.run([str(Path(sys.executable).with_name('bnnp_grade')), '--help'], capture_output=True, text=True)
     assert found.returncode == 0 and '--points' in found.stdout
     assert len(EXERCISES) > 20
+
+
+def in_place(x, gamma, beta, bn_param):
+    "Batch norm that updates the arrays of the running statistics, and keeps a dictionary of its own."
+    test, mu, var = bn_param['mode'] == 'test', x.mean(0), x.var(0)
+    for k, new in () if test else (('running_mean', mu), ('running_var', var)):
+        bn_param[k] *= bn_param['momentum']
+        bn_param[k] += (1 - bn_param['momentum']) * new
+    if test: mu, var = bn_param['running_mean'], bn_param['running_var']
+    inv_std = (var + bn_param['eps'])**-.5
+    return gamma * (x - mu) * inv_std + beta, dict(test=test, inv_std=inv_std, gamma=gamma, xhat=(x - mu) * inv_std)
+
+
+def backward(dout, cache, less=0):
+    "`less` is taken from the number of rows."
+    N, dxhat, xhat = max(len(dout) - less, 1), dout * cache['gamma'], cache['xhat']
+    paths = 0 if cache.get('test') else dxhat.sum(0) / N + xhat * (dxhat * xhat).sum(0) / N
+    return cache['inv_std'] * (dxhat - paths), (dout * xhat).sum(0), dout.sum(0)
+
+
+def test_the_state_of_a_forward_may_be_written_while_its_backward_is_checked():
+    assert check('batchnorm_backward', backward, forward=in_place).passed
+
+
+def test_a_factor_that_is_infinite_for_one_row_is_named():
+    assert 'multiplied by N/(N-1)' in check('batchnorm_backward', lambda dout, cache: backward(dout, cache, 1)).diagnoses[0]
+
+
+@pytest.mark.parametrize('name, option, number', [('sgd', 'learning_rate', .01), ('rmsprop', 'decay_rate', .5), ('adam', 'beta2', .999),
+                                                 ('batchnorm_forward', 'momentum', .9), ('batchnorm_forward', 'eps', 1e-8)])
+def test_a_number_in_the_place_of_an_option_is_named(name, option, number):
+    def wrong(*args):
+        *rest, options = args
+        known, options[option] = options[option], number
+        found = EXERCISES[name].forms[0](*rest, options)
+        options[option] = known
+        return found
+    assert f'nothing depends on `{option}`' in check(name, wrong).diagnoses[0]
+
+
+def test_an_explanation_leaves_right_what_is_right():
+    "Summed before the mask, db1 is wrong and dW1 right."
+    def net(params, X, y, reg):
+        loss, grads = EXERCISES['two_layer_loss'].forms[0](params, X, y, reg)
+        h = np.maximum(0, X @ params['W1'] + params['b1'])
+        e = np.exp(h @ params['W2'] + params['b2'])
+        d = (e / e.sum(1, keepdims=True) - np.eye(3)[y]) / len(X)
+        return loss, grads | dict(b1=(d @ params['W2'].T).sum(0))
+    assert check('two_layer_loss', net).diagnoses[0].startswith('in grads b1, `dh` stands where `da` belongs')
