@@ -195,6 +195,7 @@ class Fit:
 
     def holds(self, names):
         "Do these factors give what was found, wherever that is finite?"
+        if not any(np.isfinite(found).all() for found in self.found): return False
         for e, columns, found, tolerance in zip(self.envs, self.columns, self.found, self.tolerances):
             if not np.isfinite(found).all(): continue
             result = sum(_worth(x, e) * columns[:, j] for j, x in enumerate(names) if x != '0') + np.zeros(len(found))

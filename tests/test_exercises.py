@@ -193,3 +193,8 @@ def test_an_explanation_leaves_right_what_is_right():
         d = (e / e.sum(1, keepdims=True) - np.eye(3)[y]) / len(X)
         return loss, grads | dict(b1=(d @ params['W2'].T).sum(0))
     assert check('two_layer_loss', net).diagnoses[0].startswith('in grads b1, `dh` stands where `da` belongs')
+
+
+def test_not_a_number_is_said_as_such():
+    found = check('softmax_loss', lambda x, y: (np.nan, np.full_like(x, np.nan)))
+    assert not found.passed and 'nan' in found.diagnoses[0] and 'lacks' not in found.diagnoses[0]
