@@ -1716,4 +1716,7 @@ def _numbers(name, e, trials, course):
     for text, f in (*e.accepted.items(), *(e.course.items() if course else ())):
         if all(t.same(_tried(name, f, t.number), t.right, e) for t in ran): return said, [*notes, f'another convention: {text}'], []
     found, others = _diagnose(name, e, ran, wrong, course)
-    return found + said, notes, others
+    nowhere = [k for k in wrong if not any(np.isfinite(np.asarray(t.found.get(k, 0), float)).any() for t in ran)]
+    if nowhere: said = [f'{", ".join(nowhere)}: nan or infinite with all data; what follows gives such numbers, too', *found, *said]
+    else: said = found + said
+    return said, notes, others
