@@ -50,6 +50,7 @@ ADDED = {'batch_rms': Norm('batch RMS', batch_rms_forward, batch_rms_backward, {
          'bare': Norm('bare norm', bare_forward, bare_backward, {}), 'shared': Norm('shared norm', shared_forward, shared_backward, {})}
 
 
+@pytest.mark.filterwarnings('ignore:two batches at one step')
 @pytest.mark.parametrize('activation', layers.ACTIVATIONS)
 @pytest.mark.parametrize('name', ADDED)
 def test_a_norm_from_the_how_to_trains(name, activation, monkeypatch):
