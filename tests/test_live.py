@@ -267,7 +267,7 @@ def test_two_nets_train_in_20_seconds_and_their_curves_grow(try_it):
     assert 'validation 0.' in run(try_it, 'for name, solver in solvers.items(): print')[0]
 
 
-@pytest.mark.parametrize('name', ['layers', 'batchnorm', 'dropout', 'live', 'fast'] if 'BNNP_ALL_CELLS' not in os.environ else sorted(p.stem for p in SITE.glob('*.html')))
+@pytest.mark.parametrize('name', ['layers', 'batchnorm', 'dropout', 'live', 'ledger'] if 'BNNP_ALL_CELLS' not in os.environ else sorted(p.stem for p in SITE.glob('*.html')))
 def test_every_cell_with_a_run_button_runs(browser, url, name):
     with opened(browser, url, f'{name}.html') as page:
         buttons = page.locator('[data-cell] .live-bar button', has_text='Run')
