@@ -97,10 +97,10 @@ def body_of(self: CodeReader, value) -> list:
 def compiled(self: CodeReader, value) -> CodeType:
     "A function's code. Python compiles calls of what a module imports itself in another way, so one of `__main__` has that of the module if the source is the same."
     if module_of(value) != '__main__': return value.__code__
-    try: twin = reduce(getattr, value.__qualname__.split('.'), sys.modules[self.module])
-    except (AttributeError, KeyError): return value.__code__
-    try: return twin.__code__ if inspect.getsource(twin) == inspect.getsource(value) else value.__code__
-    except (OSError, TypeError): return value.__code__
+    try:
+        twin = reduce(getattr, value.__qualname__.split('.'), sys.modules[self.module])
+        return twin.__code__ if inspect.getsource(twin) == inspect.getsource(value) else value.__code__
+    except (AttributeError, KeyError, OSError, TypeError): return value.__code__                # no such module, function or source
 
 @patch
 def object(self: CodeReader, value) -> str:

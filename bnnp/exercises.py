@@ -6,7 +6,7 @@
 __all__ = ['FACTORS', 'HELPERS', 'RULES', 'EXERCISES', 'HIDDEN', 'NORM_DATA', 'STEPS', 'SHARES', 'SCALES', 'MEANINGS', 'UNKNOWN',
            'FORMULAS', 'Problem', 'Refused', 'fresh', 'Watched', 'Term', 'read_terms', 'Fit', 'by_terms', 'Change',
            'Variant', 'variants', 'Exercise', 'register', 'norm_cache', 'Trial', 'Hint', 'formula', 'solution',
-           'in_short', 'hints', 'blank', 'Report', 'page_of', 'nested', 'check']
+           'in_short', 'hints', 'blank', 'Report', 'report_html', 'page_of', 'nested', 'check']
 
 # %% ../nbs/08_exercises.ipynb #727a8f2a
 import ast
@@ -516,6 +516,7 @@ def _changes(tree, sorts):
     walk(tree, None, None, ())
     return out
 
+# %% ../nbs/08_exercises.ipynb #e5c0a1d3
 def _groups(changes):
     "Each change alone; two or more of a kind."
     kinds = {}
@@ -1650,18 +1651,23 @@ class Report:
 
     __repr__ = __str__
 
-    def _repr_html_(self):
-        code = lambda text: re.sub('`([^`]+)`', r'<code>\1</code>', html.escape(text))
-        items = lambda texts: ''.join(f'<li>{code(t)}</li>' for t in texts)
-        more = lambda title, inside: f'<details><summary>{title}</summary>{inside}</details>' if inside else ''
-        sign = lambda ok, text: {'ok': '✓', 'note': '≈', 'NOT': '✗'}[self.mark(ok, text).strip()]
-        rows = ''.join(f'<tr><td>{sign(ok, text)}</td><td>{code(label)}</td><td>{code(text)}</td></tr>' for label, ok, text in self.checks)
-        tried = f'<table><thead><tr><th>right?</th><th>data</th><th>wrong</th></tr></thead><tbody>{rows}</tbody></table>'
-        others, said = len(self.others), self.diagnoses + [f'Note: {n}' for n in self.notes]
-        parts = [f'<p><strong>{self.name}: {"passed" if self.passed else "not yet"}</strong></p>', f'<ul>{items(said)}</ul>',
-                 more(f'More changes that give the same numbers: {others}', others and f'<ul>{items(self.others)}</ul>'), more('What was tried', rows and tried),
-                 '' if self.passed or self.name not in EXERCISES else nested(hints(self.name)[1:])]
-        return f'<div class="bnnp-report" data-exercise="{self.name}" data-passed="{str(self.passed).lower()}">{"".join(parts)}</div>'
+    def _repr_html_(self): return report_html(self)
+
+# %% ../nbs/08_exercises.ipynb #e5c0a1d4
+def _marked(text): return re.sub('`([^`]+)`', r'<code>\1</code>', html.escape(text))
+
+def report_html(report: Report) -> str:
+    "A report as the page shows it: what is wrong, what was tried, and hints that open one by one."
+    items = lambda texts: ''.join(f'<li>{_marked(t)}</li>' for t in texts)
+    more = lambda title, inside: f'<details><summary>{title}</summary>{inside}</details>' if inside else ''
+    sign = lambda ok, text: {'ok': '✓', 'note': '≈', 'NOT': '✗'}[report.mark(ok, text).strip()]
+    rows = ''.join(f'<tr><td>{sign(ok, text)}</td><td>{_marked(label)}</td><td>{_marked(text)}</td></tr>' for label, ok, text in report.checks)
+    tried = f'<table><thead><tr><th>right?</th><th>data</th><th>wrong</th></tr></thead><tbody>{rows}</tbody></table>'
+    others, said = len(report.others), report.diagnoses + [f'Note: {n}' for n in report.notes]
+    parts = [f'<p><strong>{report.name}: {"passed" if report.passed else "not yet"}</strong></p>', f'<ul>{items(said)}</ul>',
+             more(f'More changes that give the same numbers: {others}', others and f'<ul>{items(report.others)}</ul>'), more('What was tried', rows and tried),
+             '' if report.passed or report.name not in EXERCISES else nested(hints(report.name)[1:])]
+    return f'<div class="bnnp-report" data-exercise="{report.name}" data-passed="{str(report.passed).lower()}">{"".join(parts)}</div>'
 
 # %% ../nbs/08_exercises.ipynb #4ede4c71
 def page_of(link: str # to a notebook of the book
@@ -1676,7 +1682,7 @@ def nested(
     "Hints of which each opens the next."
     if not steps: return ''
     text, *fence = steps[0].split('```')
-    words = re.sub('`([^`]+)`', r'<code>\1</code>', re.sub(r'\[(.*?)\]\((.*?)\)', lambda m: f'<a href="{page_of(m[2])}">{m[1]}</a>', html.escape(text)))
+    words = re.sub(r'\[(.*?)\]\((.*?)\)', lambda m: f'<a href="{page_of(m[2])}">{m[1]}</a>', _marked(text))
     block = f'<pre><code>{html.escape(fence[0].removeprefix("python"))}</code></pre>' if fence else ''
     return f'<details><summary>Hint {number}</summary><p>{words}</p>{block}{nested(steps[1:], number + 1)}</details>'
 
@@ -1716,7 +1722,7 @@ def _numbers(name, e, trials, course):
     for text, f in (*e.accepted.items(), *(e.course.items() if course else ())):
         if all(t.same(_tried(name, f, t.number), t.right, e) for t in ran): return said, [*notes, f'another convention: {text}'], []
     found, others = _diagnose(name, e, ran, wrong, course)
-    nowhere = [k for k in wrong if not any(np.isfinite(np.asarray(t.found.get(k, 0), float)).any() for t in ran)]
+    nowhere = [k for k in wrong if not any(np.isfinite(t.found.get(k, 0)).any() for t in ran)]
     if nowhere: said = [f'{", ".join(nowhere)}: nan or infinite with all data; what follows gives such numbers, too', *found, *said]
     else: said = found + said
     return said, notes, others

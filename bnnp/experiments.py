@@ -18,9 +18,7 @@ from .sweeps import (EXPERIMENTS, Experiment, by_label, draw_mean, draw_series, 
 
 # %% ../nbs/07_experiments.ipynb #cdbfa1d6
 import json, math, re
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -521,8 +519,9 @@ def measured(row: dict, results: list) -> Measured: # row is from the file of pr
 def all_claims(folder='results') -> list: # of `Claim`
     "Every claim of the ledger; the p values of all predictions are adjusted together, by Holm's rule."
     rows = json.loads(Path(folder, 'predictions.json').read_text(encoding='utf-8'))['claims']
-    with redirect_stdout(StringIO()) as said: runs = {name: stored(name, folder) for name in dict.fromkeys(p['of'][0] for row in rows for p in row['predictions'])}
-    if notes := said.getvalue().splitlines(): print(f'{len(notes)} of {len(runs)} experiments have runs to make: `bnnp_sweep all --time` says which')
+    notes = {p['of'][0]: [] for row in rows for p in row['predictions']}
+    runs = {name: stored(name, folder, said.append) for name, said in notes.items()}
+    if to_do := sum(map(bool, notes.values())): print(f'{to_do} of {len(runs)} experiments have runs to make: `bnnp_sweep all --time` says which')
     found = [[measured(p, runs[p['of'][0]]) for p in row['predictions']] for row in rows]
     there = [m for claim in found for m in claim if len(m.differences) > 1]
     adjusted = dict(zip(map(id, there), holm([m.p for m in there])))

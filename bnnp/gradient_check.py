@@ -228,7 +228,7 @@ def _passed(report, note=''):
     if not report.ok: raise GradientError(report, note)
     return report
 
-# %% ../nbs/01_gradient_check.ipynb #bad20670
+# %% ../nbs/01_gradient_check.ipynb #6c4ec4d1
 def _hint(f, x, analytic, df, report, size):
     "What a failed check may be due to, or ''."
     if size < 1e-12: return '  Is the gradient zero but for rounding? Then say with scale= what its errors are relative to.'
@@ -239,6 +239,7 @@ def _hint(f, x, analytic, df, report, size):
     near = np.abs(analytic - central).max() <= tol * np.abs(central).max()
     return "  Central differences agree with this gradient. Does f take np.abs, np.var or .real? Then check it with method='central'." if near else ''
 
+# %% ../nbs/01_gradient_check.ipynb #bad20670
 def check_gradient(
     f: Callable, # takes `x`, returns an array in `df`'s shape, or one number
     x: np.ndarray, # where; float32 or float64, any shape

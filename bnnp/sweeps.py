@@ -18,6 +18,7 @@ from .runs import CHOICES, RunConfig, build, header, one_line_errors, run, run_n
 import argparse, hashlib, inspect, json, logging, math, os, shutil, signal, sys, tempfile, threading, time
 import multiprocessing as mp
 from collections import Counter, defaultdict, deque, namedtuple
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -131,7 +132,8 @@ TABLES = RULES, SCHEDULES, NORMS, ACTIVATIONS                    # of these only
 
 def _as_now(row):
     "A row of a table with the functions that stand in their modules now: those are called."
-    return type(row)(*(current(f) if inspect.isfunction(f) else f for f in row)) if isinstance(row, tuple) else current(row) if inspect.isfunction(row) else row
+    now = lambda f: current(f) if inspect.isfunction(f) else f
+    return type(row)(*map(now, row)) if isinstance(row, tuple) else now(row)
 
 def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest for each module
     "The code that decides what a measure returns."
@@ -403,12 +405,16 @@ def why_missing(found: list) -> Counter: # runs by reason; `found` is from `look
     return Counter(differences(identity(t), old.get('parts')) if old else 'never made' for t, r, old in found if not r)
 
 # %% ../nbs/a_sweeps.ipynb #c5bbc866
-def stored(experiment, folder='results') -> list: # of `Result`; the experiment may be the name of one that is registered
-    "The runs of an experiment from its summary; a printed note says which are missing or come from other code."
+def stored(
+    experiment, # or the name of one that is registered
+    folder='results', # of summaries
+    tell: Callable = print, # what is done with a note on runs that are missing or come from other code
+) -> list: # of `Result`
+    "The runs of an experiment from its summary."
     if isinstance(experiment, str): experiment = EXPERIMENTS[experiment]
     found = looked_up(experiment, None, folder)
     for why, n in why_missing(found).items():
-        print(f'{experiment.name}: {n} of {len(found)} runs to make with bnnp_sweep {experiment.name} --store: {why}')
+        tell(f'{experiment.name}: {n} of {len(found)} runs to make with bnnp_sweep {experiment.name} --store: {why}')
     return [Result(t, (r or old)['value'], (r or old)['took']) for t, r, old in found if r or old]
 
 def store(experiment: Experiment, results: list, folder='results') -> Path: # of the summary
