@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PANELS', 'WORDS', 'VALUES', 'SPECIAL', 'BANDS', 'natural', 'find_logs', 'load_runs', 'number', 'curves',
            'epochs_done', 'best', 'settings', 'clean', 'in_words', 'of_data', 'varying', 'note', 'labels', 'by_seed',
-           'together', 'draw_curves', 'finish_axes', 'title', 'plot_runs', 'run_table', 'plot_parser', 'usable_runs',
-           'plot_command']
+           'together', 'draw_curves', 'finish_axes', 'title', 'plot_runs', 'run_table', 'plot_parser', 'own_runs',
+           'usable_runs', 'plot_command']
 
 # %% ../nbs/a_plots.ipynb #3ae43d76
 import argparse, json, math, os, re, sys, warnings
@@ -256,6 +256,12 @@ def plot_parser() -> argparse.ArgumentParser:
     return parser
 
 # %% ../nbs/a_plots.ipynb #bc74e139
+def own_runs(runs: list, folder: Path) -> list: # of `RunRecord`
+    "The runs of a folder itself, with a line about those of sweeps in folders below; the latter if there are no others."
+    own, below = ([r for r in runs if (r.path.parent == folder) is here] for here in (True, False))
+    if own and below: say(f'left out, in folders below: {len(below)}; draw them with --log_dir {below[0].path.parent}')
+    return own or below
+
 def usable_runs(folder: str) -> list: # of `RunRecord`
     "The runs in a folder, with a line for each file that is none; leaves with a message if there is nothing to draw."
     train = 'python train.py' if Path(sys.argv[0]).name == 'plot_results.py' else 'bnnp_train'
@@ -264,7 +270,7 @@ def usable_runs(folder: str) -> list: # of `RunRecord`
     except NotADirectoryError as e: sys.exit(f'{e}: {"give the folder of the logs" if as_path(folder).exists() else advice}')
     for path, reason in skipped: print(f'skipped {clean(str(path), 300)}: {clean(reason, 300)}', file=sys.stderr)
     if not runs: sys.exit(f'no {"usable " if skipped else ""}runs in {folder}: {advice}')
-    return runs
+    return own_runs(runs, as_path(folder))
 
 def plot_command(argv: list = None) -> None: # words of the command line; None for those of the process
     "Draw the runs of a folder from the command line; a mistake is one line on stderr and a status other than 0."
