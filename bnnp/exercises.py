@@ -311,6 +311,7 @@ def _roots(n):
         yield 'eps is added twice', f'np.sqrt({v} + 2 * eps)'
         yield 'eps is added twice, inside the root and outside', f'(np.sqrt({v} + eps) + eps)'
         yield 'eps is squared', f'np.sqrt({v} + eps**2)'
+        yield 'the root is taken of each term, and the root of a sum is not the sum of the roots', f'(np.sqrt({v}) + np.sqrt(eps))'
         yield 'eps is multiplied instead of added', f'np.sqrt({v} * eps)'
         yield 'eps is subtracted instead of added', f'np.sqrt({v} - eps)'
         yield 'the root is missing, and eps with it: it divides by the variance', v
@@ -398,6 +399,7 @@ def _names(n):
     if _method(n, 'ones'): yield 'it starts at 0 instead of 1', f'np.zeros({_text(n.args[0])})'
     if not isinstance(n, ast.Name) or not isinstance(n.ctx, ast.Load): return
     if n.id in ('p', 'momentum', 'rho', 'beta1', 'beta2'): yield f'`{n.id}` and `1 - {n.id}` are exchanged', f'(1 - {n.id})'
+    if n.id == 'dw': yield 'the square of `dw` stands where `dw` belongs', 'dw**2'
     if n.id == 'N': yield '`N - 1` stands where `N` belongs', '(N - 1)'
     if n.id in ('var', 'unbiased'):
         yield f'eps goes into `{n.id}` too, and so counts twice', f'({n.id} + eps)'
@@ -410,9 +412,10 @@ def _tests(n):
     if _method(n, 'reshape') and n.args and _text(n.args[-1]) == '-1':
         yield ('the numbers of the rows are mixed: `x.reshape(-1, N).T` cuts the array another way than `x.reshape(N, -1)`',
                f'{_text(n.func.value)}.reshape(-1, {_text(n.args[0])}).T')
-    if isinstance(n, ast.Subscript) and _text(n.slice) == '(i, y)':
+    if isinstance(n, ast.Subscript) and _text(n.slice) in ('(i, y)', '(np.arange(N), y)'):
         words = 'the columns of the labels of all rows are taken: the place of the label is [np.arange(N), y], not [:, y]'
         yield from ((words, f'{_text(n.value)}[:, y]'), (words, f'{_text(n.value)}[:, y].mean(axis=1)'))
+        yield 'the largest of all classes is taken, not that of the label', f'{_text(n.value)}.max(axis=1)'
     if isinstance(n, ast.Compare):
         a, b = _text(n.left), _text(n.comparators[0])
         if b == "'train'":
@@ -442,6 +445,7 @@ def _functions(n):
     f, args = n.func.attr, [_text(a) for a in n.args]
     if f in ('abs', 'log', 'exp'): yield f'{dict(abs="the absolute value", log="the logarithm", exp="the exponential")[f]} is missing', f'({args[0]})'
     if f == 'maximum':
+        if args == ['0', 'a']: yield 'a sigmoid stands where the ReLU belongs', '1 / (1 + np.exp(-a))'
         yield f'the lower bound {args[0]} is missing', f'({args[1]})'
         yield 'the smaller of the two is taken, not the larger', f'np.minimum({", ".join(args)})'
         if '+' in args[1]:
@@ -463,6 +467,7 @@ def _state(n):
     "What is kept between calls: not stored, stale, reset, started late; and Adam's correction."
     if not isinstance(n, ast.Assign): return
     a, value = _text(n.targets[0]), _text(n.value)
+    if a == 'scores': yield 'the scores go through a ReLU, too', _lines(f'scores = np.maximum(0, {value})')
     if isinstance(n.targets[0], ast.Subscript): yield f'`{a}` is never set, and keeps its old value', _lines('pass')
     if len(n.targets) == 2:
         store, old = _text(n.targets[1]), next(_text(g) for g in ast.walk(n.value) if _method(g, 'get'))
@@ -541,7 +546,7 @@ class Variant(NamedTuple):
         for c in self.changes: lines.setdefault(id(c.line), []).append(c)
         said = list(dict.fromkeys(c.words for c in self.changes))
         names = [re.findall('`.*?`', text) for text in said]
-        if len(said) == 2 and names[0] == names[1][::-1] and 'stands' in said[0]: said = [f'{names[0][0]} and {names[0][1]} are exchanged']
+        if len(said) == 2 and names[0] == names[1][::-1] and 'stands' in said[0]: said = [f'{" and ".join(sorted(names[0]))} are exchanged']
         return (' and '.join(said) if len(said) < 3
                 else f'{said[0]}, and so in {len(said)} places') + ': your numbers match ' + '; '.join(self.shown(l) for l in list(lines.values())[:3])
 
