@@ -37,7 +37,7 @@ def legend(ax) -> None:
     if ax.lines: ax.legend(labelcolor='linecolor')
 
 # %% ../nbs/07_experiments.ipynb #5e0ebac0
-NORMS = {'no norm': dict(), 'batch norm': dict(normalization='batchnorm')}
+NORMS = {'no normalization': dict(), 'batch norm': dict(normalization='batchnorm')}
 COURSE = RunConfig((100,) * 5, num_train=1000, batch_size=50, lr_decay=1., weight_scale=2e-2, dataset='cifar10')
 CURVES = dict(resplit=True, outcomes=('final_train_acc', 'best_val_acc'))
 register(
@@ -108,7 +108,7 @@ register(
 
 # %% ../nbs/07_experiments.ipynb #505edb0b
 BESIDE = {f'{norm}, dropout' if p else norm: dict(normalization=kind, dropout=p, inverted=bool(p))
-          for norm, kind in (('no norm', None), ('batch norm', 'batchnorm')) for p in (0., .5)}
+          for norm, kind in (('no normalization', None), ('batch norm', 'batchnorm')) for p in (0., .5)}
 register(Experiment('dropout_beside', 'Can dropout be left out beside batch norm? 5000 images.', MORE, BESIDE, **GAP))
 
 # %% ../nbs/07_experiments.ipynb #ee434c0d
@@ -195,7 +195,7 @@ def train_shifted(config: RunConfig, data: dict, noise: float = 0.) -> dict: # t
 SHIFTS = {f'batch norm, shifts of {s}' if s else 'batch norm': dict(normalization='batchnorm', noise=s) for s in (0., .1, .25, .5, 1.)}
 MOVED = RunConfig((100,) * 12, num_train=5000, epochs=15, lr_decay=1., dataset='cifar10')
 register(*(Experiment(name, f'Does batch norm still help if the distributions of all units are moved at every step? {depth} layers.',
-                      replace(MOVED, hidden_dims=(100,) * depth), {'no norm': dict(), **SHIFTS}, measure=train_shifted, **CURVES)
+                      replace(MOVED, hidden_dims=(100,) * depth), {'no normalization': dict(), **SHIFTS}, measure=train_shifted, **CURVES)
            for name, depth in (('shifts_5', 5), ('shifts', 12))))
 
 # %% ../nbs/07_experiments.ipynb #53d1ed10
