@@ -401,6 +401,7 @@ def affine_bn_relu_backward(
 # %% ../nbs/03a_norms.ipynb #b7f3d581
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import NamedTuple
 
 from .arrays import deliver, double, expect_batch, expect_eps, expect_shape, floating, running_statistics, set_size, sum_type, total
@@ -569,9 +570,9 @@ NORMS = {
 
 # %% ../nbs/03a_norms.ipynb #3eb7e676
 def current(f: Callable) -> Callable:
-    "The function that stands under this one's name in its module, in case that it was defined anew."
-    if f.__name__ != getattr(f, '__qualname__', None): return f
-    return getattr(sys.modules.get(f.__module__), f.__name__, f)
+    "A function of this library as its module has it now, in case another was put in its place; anything else as it is."
+    ours = isinstance(f, FunctionType) and not hasattr(f, '__wrapped__') and f.__module__.startswith('bnnp.')
+    return getattr(sys.modules[f.__module__], f.__name__, f) if ours else f
 
 # %% ../nbs/03a_norms.ipynb #cc8e5b66
 def rmsnorm_forward(

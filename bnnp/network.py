@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WEIGHT_STREAM', 'KINDS', 'Params', 'layer_shapes', 'initialize', 'check_options', 'one_spelling', 'FullyConnectedNet',
-           'lend', 'holds', 'hidden_forward', 'hidden_backward', 'as_batch', 'explain_not_finite']
+           'expect_norm', 'lend', 'normalized', 'hidden_forward', 'hidden_backward', 'as_batch', 'explain_not_finite']
 
 # %% ../nbs/05_network.ipynb #78d145f7
 import inspect, math, warnings
@@ -17,7 +17,7 @@ from fastcore.basics import patch
 
 # %% ../nbs/05_network.ipynb #93f72c35
 from . import layers
-from .arrays import expect_shape, numeric, total
+from .arrays import expect_array, expect_shape, numeric, total
 from .layers import ACTIVATIONS, NORMS, current, expect_p
 from .options import FLAG, Kind, expect, expect_results, number, one_of, optional, whole
 
@@ -162,16 +162,25 @@ FullyConnectedNet.use_batchnorm = property(lambda net: net.normalization == 'bat
 FullyConnectedNet.use_dropout = property(lambda net: net.dropout_param['p'] > 0)
 
 # %% ../nbs/05_network.ipynb #bd2b76fc
+def expect_norm(norm: layers.Norm) -> tuple: # its parameters and its state
+    "Raise a `ValueError` about a row of `NORMS` that is none."
+    if not isinstance(norm, layers.Norm): raise ValueError(f'a row of NORMS must be a Norm, got {norm!r:.80}')
+    for what, given in ('params', norm.params), ('state', norm.state):
+        if not isinstance(given, dict) or not all(map(callable, given.values())):
+            raise ValueError(f'{norm.words}: {what} must be a dictionary of functions of the shape, such as np.zeros, got {given!r}')
+    names = [*norm.params, *norm.state]
+    if bad := [name for name in names if name in ('b', 'mode') or name[:1] == 'W' or name[-1:].isdigit() or names.count(name) > 1]:
+        raise ValueError(f'{norm.words}: names of parameters and state must differ, and not be b or mode, begin with W or end in a digit, got {", ".join(bad)}')
+    return norm.params, norm.state
+
 @patch
 def make_parameters(self: FullyConnectedNet) -> None:
     "Initial parameters, and what the normalization keeps between batches."
-    names, state = (self.norm.params, self.norm.state) if self.norm else ({}, {})
-    if bad := [name for name in (*names, *state) if name == 'b' or name[:1] == 'W' or name[-1:].isdigit()]:
-        raise ValueError(f'{self.norm.words}: names of parameters and state must not be b, begin with W or end in a digit, got {", ".join(bad)}')
+    names, state = expect_norm(self.norm) if self.norm else ({}, {})
     shapes = layer_shapes([self.input_dim, *self.hidden_dims, self.num_classes], tuple(names))
     self._params = Params(shapes, np.empty(sum(map(math.prod, shapes.values())), self.dtype))
     initialize(self._params, self.weight_scale, self.seed, names)
-    self.norm_params = [{'mode': 'train', **{k: f(M) for k, f in state.items()}} for M in self.hidden_dims]
+    self.norm_params = [{'mode': 'train', **{k: expect_array(f'{k} of {self.norm.words}', f(M), np.shape(f(M))) for k, f in state.items()}} for M in self.hidden_dims]
 
 # %% ../nbs/05_network.ipynb #9fe64afc
 @patch
@@ -204,22 +213,24 @@ def new(self: FullyConnectedNet, *shape: int) -> np.ndarray: # with any content
     return np.empty(shape, self.dtype) if self.memory is None else self.memory.empty(shape, self.dtype)
 
 # %% ../nbs/05_network.ipynb #a42c416c
-def holds(cache, a: np.ndarray) -> bool:
-    "Does a cache keep memory of an array, so that nothing may be written there?"
-    if isinstance(cache, np.ndarray): return np.may_share_memory(cache, a)
-    parts = cache.values() if isinstance(cache, dict) else cache if isinstance(cache, (tuple, list)) else vars(cache).values() if hasattr(cache, '__dict__') else ()
-    return any(holds(part, a) for part in parts)
+def normalized(net: FullyConnectedNet, i: int, x: np.ndarray, out: np.ndarray) -> tuple: # in the shape of x, and the cache
+    "The norm of hidden layer number i; an error names what it returned and should not have."
+    norm, param = net.norm, net.norm_params[i - 1]
+    known, params = len(param), (net.params[f'{name}{i}'] for name in norm.params)
+    found = lend(current(norm.forward), x, *params, param, out=out, overwrite_x=True)
+    out, cache = expect_results(f'forward of {norm.words}', found, ('out', 'cache'))
+    expect_array(f'out of {norm.words}', out, x.shape)
+    if len(param) > known: raise ValueError(f'{norm.words} keeps {", ".join([*param][known:])}, which its row must have as state')
+    return out, cache
 
 def hidden_forward(net: FullyConnectedNet, i: int, x: np.ndarray) -> tuple: # out (N, M), and the caches of the parts
     "Hidden layer number i, from 1, of a batch (N, D), in the mode that the network's options say."
     new, caches = lambda: net.new(len(x), net.hidden_dims[i - 1]), {}
     x, caches['affine'] = lend(layers.affine_forward, x, net.params[f'W{i}'], net.params[f'b{i}'], out=new())
-    if net.norm:
-        params = (net.params[f'{name}{i}'] for name in net.norm.params)
-        found = lend(current(net.norm.forward), x, *params, net.norm_params[i - 1], out=new(), overwrite_x=True)
-        x, caches['norm'] = expect_results(f'forward of {net.norm.words}', found, ('out', 'cache'))
-    activation, caches['input'] = ACTIVATIONS[net.activation], x       # what the activation gets, unless it may overwrite that
-    x, caches['activation'] = lend(current(activation.forward), x, out=x if net.memory and not holds(caches.get('norm'), x) else None)
+    if net.norm: x, caches['norm'] = normalized(net, i, x, new())
+    free = net.memory is not None and not net.memory.others(x)         # then the activation may overwrite what it gets
+    activation, caches['input'] = ACTIVATIONS[net.activation], x
+    x, caches['activation'] = lend(current(activation.forward), x, out=x if free else None)
     if net.dropout_param['p']:
         place = {**net.dropout_param, 'layer': i, 'step': net.step}
         x, caches['dropout'] = lend(layers.dropout_forward, x, place, out=new() if activation.reads_out else x)
@@ -231,9 +242,12 @@ def hidden_backward(net: FullyConnectedNet, i: int, dout: np.ndarray, caches: di
     if 'dropout' in caches: dout = lend(layers.dropout_backward, dout, caches['dropout'], out=dout)
     dout = lend(current(ACTIVATIONS[net.activation].backward), dout, caches['activation'], out=dout)
     if 'norm' in caches:
-        found, names = lend(current(net.norm.backward), dout, caches['norm'], out=dout), ('dx', *(f'd{name}' for name in net.norm.params))
-        dout, *found = expect_results(f'backward of {net.norm.words}', found, names)
-        for name, d in zip(net.norm.params, found): grads[f'{name}{i}'] = d
+        found, params = lend(current(net.norm.backward), dout, caches['norm'], out=dout), [f'{name}{i}' for name in net.norm.params]
+        names = ['dx', *(f'd{name}' for name in net.norm.params)]
+        found = expect_results(f'backward of {net.norm.words}', found, names)
+        for name, d, like in zip(names, found, (dout, *map(grads.get, params))): expect_array(f'{name} of {net.norm.words}', d, like.shape)
+        dout = found[0]
+        for name, d in zip(params, found[1:]): grads[name] = d
     return dout
 
 # %% ../nbs/05_network.ipynb #ec11766b
@@ -349,8 +363,9 @@ def load_state_dict(self: FullyConnectedNet,
 # %% ../nbs/05_network.ipynb #57ca50ca
 @patch
 def folded(self: FullyConnectedNet) -> FullyConnectedNet: # without normalization, for test mode
-    "The net with its normalization merged into the weights, @eq-folded; a `ValueError` if the norm depends on the example."
-    if self.norm and not self.norm.fold: raise ValueError(f'{self.norm.words} depends on the example and cannot be folded into weights')
+    "The net with its normalization merged into the weights, @eq-folded; a `ValueError` if it has a forward of its own, or a norm without `fold`."
+    if type(self).forward is not FullyConnectedNet.forward: raise ValueError(f'{type(self).__name__} has a forward of its own, which cannot be folded')
+    if self.norm and not self.norm.fold: raise ValueError(f'{self.norm.words} has no fold: it is no scale and shift in test mode, or its row does not say so')
     net = FullyConnectedNet(self.hidden_dims, self.input_dim, self.num_classes, self.dropout_param['p'], reg=self.reg, weight_scale=0,
                             dtype=self.dtype, seed=self.seed, inverted=self.dropout_param['inverted'], activation=self.activation)
     net.params = {name: self.params[name] for name in net.params}

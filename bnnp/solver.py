@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OPTIONS', 'HOOK', 'WORTH_SHARING', 'EVALUATION_STREAM', 'CHECKPOINT_FORMAT', 'HISTORIES', 'NUMBERS', 'expect_data',
-           'expect_model', 'get_state', 'set_state', 'rule_state', 'available_threads', 'usual_threads', 'Solver']
+           'expect_model', 'get_state', 'set_state', 'expect_step', 'rule_state', 'available_threads', 'usual_threads',
+           'Solver']
 
 # %% ../nbs/06_solver.ipynb #1822a391
 import copy, inspect, math, sys, time, warnings
@@ -15,6 +16,7 @@ from fastcore.basics import patch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 # %% ../nbs/06_solver.ipynb #043afc2d
+from .arrays import expect_array
 from .checkpoints import (CheckpointError, OtherRun, checkpoint_path, checkpoints, expect_form,
                               newest_checkpoint, pack, save_checkpoint)
 from .code import describe
@@ -85,10 +87,16 @@ def set_state(model, state: dict) -> None: # from `get_state`
     for k, a in state.items(): model.params[k][...] = a
 
 # %% ../nbs/06_solver.ipynb #558c8646
+def expect_step(found) -> tuple: # the next weights, and config
+    "Raise a `TypeError` unless this is what an update rule must return."
+    found = expect_results('an update rule', found, ('the next weights', 'config'))
+    if not isinstance(found[1], dict): raise TypeError(f'an update rule must return config, a dictionary, after the next weights, got {type(found[1]).__name__}')
+    return found
+
 def rule_state(rule, w: np.ndarray, config: dict) -> dict: # with all that the rule adds
     "An update rule's settings and state after a step from w whose gradient is 0; w and config stay as they are."
     with np.errstate(all='ignore'): found = rule(w.copy(), np.zeros_like(w), copy.deepcopy(config))
-    return expect_results('an update rule', found, ('the next weights', 'config'))[1] or {}
+    return expect_step(found)[1]
 
 def available_threads() -> int:
     "The threads that BLAS works with: what `OPENBLAS_NUM_THREADS` or `threadpool_limits` say, else one a core."
@@ -152,7 +160,7 @@ def _take_rule(self: Solver, rule, config: dict) -> None:
     self.in_place = 'out' in inspect.signature(rule).parameters
     self.optim_config = {k: v.item() if isinstance(v, np.generic) else v for k, v in config.items()}
     w = next(iter(self.model.params.values())) if self.one_by_one else np.zeros(1)
-    try: expect_known('setting', config, rule_state(rule, w, {}))
+    try: expect_known('setting', config, ['learning_rate', *rule_state(rule, w, {})])
     except KeyError: pass                                      # a rule of one's own that has no defaults
     self.base_rate = rule_state(rule, w, self.optim_config).get('learning_rate')
     if self.base_rate is None and (self.schedule or self.lr_decay != 1 or self.weight_decay):
@@ -219,9 +227,10 @@ def update(self: Solver, grads: dict) -> None:
         if part not in self.optim_configs: self.optim_configs[part] = copy.deepcopy(self.optim_config)
         config = self.optim_configs[part]
         if rate is not None: config['learning_rate'] = rate
-        rule, memory = current(self.rule) if inspect.isfunction(self.rule) else self.rule, dict(out=w) if self.in_place else {}
-        found, self.optim_configs[part] = expect_results('an update rule', rule(w, dw, config, **memory), ('the next weights', 'config'))
-        if found is not w: w[...] = found
+        rule = current(self.rule)
+        found = rule(w, dw, config, out=w) if self.in_place else rule(w.copy(), dw, config)         # which it may keep
+        found, self.optim_configs[part] = expect_step(found)
+        if found is not w: w[...] = expect_array('the next weights', found, w.shape)
     if self.max_norm: limit_norms(self.model.params, self.max_norm)
 
 @patch
@@ -243,7 +252,7 @@ def train_step(self: Solver) -> float: # the loss
     self.whole = False
     step = getattr(self.model, 'step', None)
     if isinstance(step, int) and not isinstance(step, bool): self.model.step = self.step
-    with np.errstate(all='ignore'): loss, grads = self.model.loss(X, y)
+    with np.errstate(all='ignore'): loss, grads = expect_results('loss(X, y)', self.model.loss(X, y), ('the loss', 'gradients'))
     if not np.isfinite(loss): self.diverge(f'the loss is {loss}')
     found = 'raise' if self.on_divergence == 'raise' else 'ignore'
     try:
@@ -297,6 +306,7 @@ def check_accuracy(self: Solver,
     for i in range(0, len(index), batch_size):
         chunk = slice(i, i + batch_size) if len(index) == len(X) else index[i:i + batch_size]         # a view, if all are asked for
         with np.errstate(all='ignore'): scores = self.model.loss(self.as_input(X, chunk, self.memory))
+        if self.on_divergence == 'raise' and not np.isfinite(scores).all(): warnings.warn('scores in test mode are NaN or infinite, and so the accuracy means nothing')
         right += int((scores.argmax(axis=1) == y[chunk]).sum())
     return right / len(index)
 

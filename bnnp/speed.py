@@ -31,3 +31,15 @@ class Memory:
             if sys.getrefcount(stock[i]) == FREE: return stock[i]
         stock.append(np.empty(shape, dtype))
         return stock[-1]
+
+    alone = 0                                           # what is counted when only the stock and one variable hold an array
+    def others(self, a: np.ndarray) -> int:
+        "How many hold an array beside the stock and the caller's variable; 1 for an array that is not of the stock."
+        if FREE is None or not any(b is a for b in self.stock.get((a.shape, a.dtype), ())): return 1
+        return sys.getrefcount(a) - self.alone
+
+def _count_alone() -> int:
+    a = (memory := Memory()).empty((1,), np.dtype(float))
+    return memory.others(a)
+
+Memory.alone = _count_alone()

@@ -132,8 +132,7 @@ TABLES = RULES, SCHEDULES, NORMS, ACTIVATIONS                    # of these only
 
 def _as_now(row):
     "A row of a table with the functions that stand in their modules now: those are called."
-    now = lambda f: current(f) if inspect.isfunction(f) else f
-    return type(row)(*map(now, row)) if isinstance(row, tuple) else now(row)
+    return type(row)(*map(current, row)) if isinstance(row, tuple) else current(row)
 
 def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest for each module
     "The code that decides what a measure returns."
