@@ -428,7 +428,7 @@ ADDED = {'the recipe': dict(), 'whitened': dict(white=1.), 'mixtures': dict(mix=
          'skips and layer norm': dict(skips=True, hidden_dims=(512, 2048, 512, 2048, 512), normalization='layernorm', lr=1e-3),
          'batches of 512': dict(batch_size=512, lr=4e-3)}
 MEASURED = 'val_last', 'val_last_views', 'val_average', 'val_average_views'
-register(Experiment('ideas', 'What would take the recipe further?', replace(RECIPE, num_val=5000, epochs=12), ADDED, seeds=3,
+register(Experiment('ideas', 'What would take the recipe further?', replace(RECIPE, num_val=5000, epochs=8), ADDED, seeds=3,
                     measure=train_plain, outcomes=MEASURED))
 
 # %% ../nbs/07b_recipe.ipynb #1f8d4668

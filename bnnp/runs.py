@@ -28,7 +28,7 @@ from .layers import ACTIVATIONS, NORMS
 from .logs import LogError, RunLog, RunRecord, is_log, numbered, read_log, say, start_log
 from .network import FullyConnectedNet
 from .optim import RULES, SCHEDULES
-from .options import expect, one_of, optional, whole
+from .options import expect, one_of, whole
 from .solver import Solver
 
 # %% ../nbs/a_runs.ipynb #82b8ff5b
@@ -222,7 +222,8 @@ def _expect_consistent(args: argparse.Namespace) -> None:
     "Raise a `ValueError` about options that a network and a solver do not know."
     if args.use_batchnorm and args.normalization not in (None, 'batchnorm'):
         raise ValueError(f'--use_batchnorm contradicts --normalization {args.normalization}')
-    for name, least in LEAST.items(): expect(f'--{name}', getattr(args, name), optional(whole(least)))
+    for name, least in LEAST.items():
+        if getattr(args, name) is not None: expect(f'--{name}', getattr(args, name), whole(least))
     if args.resume and not args.checkpoint_dir: raise ValueError('--resume needs a --checkpoint_dir')
 
 def parse_config(argv: list) -> tuple: # the configuration, and the other options

@@ -37,7 +37,7 @@ from .files import as_path, catch_signals, locked, write_whole
 from .layers import ACTIVATIONS, NORMS, current
 from .logs import MAX_FILE, MAX_LINE, finite, lines_of, log_line, progress_bar, say
 from .optim import RULES, SCHEDULES
-from .options import expect, expect_known, is_number, optional, whole
+from .options import expect, expect_known, is_number, whole
 from .plots import clean, in_words, number, of_data
 from .solver import Solver
 from .statistics import mean_interval, paired
@@ -174,6 +174,7 @@ def trial_of(experiment: Experiment, label: str, changes: dict, seed: int) -> Tr
 
 def trials(experiment: Experiment) -> list: # of `Trial`, those of a seed together
     "All runs of an experiment; those of a seed share initial weights, batches and images."
+    expect(f'seeds of {experiment.name}', experiment.seeds, whole(1))
     seeds = range(experiment.first_seed, experiment.first_seed + experiment.seeds)
     variants = combinations(experiment)
     asked = [trial_of(experiment, label, changes, seed) for seed in seeds for label, changes in variants.items()]
@@ -414,7 +415,8 @@ def stored(
     found = looked_up(experiment, None, folder)
     for why, n in why_missing(found).items():
         tell(f'{experiment.name}: {n} of {len(found)} runs to make with bnnp_sweep {experiment.name} --store: {why}')
-    return [Result(t, (r or old)['value'], (r or old)['took']) for t, r, old in found if r or old]
+    fits = lambda record: record and all(k in record['value'] for k in experiment.outcomes if isinstance(k, str))      # an older one may not
+    return [Result(t, record['value'], record['took']) for t, r, old in found if (record := r or old) and fits(record)]
 
 def store(experiment: Experiment, results: list, folder='results') -> Path: # of the summary
     "Merge results into the summary of an experiment; each replaces that of its label and seed, and the others stay."
@@ -486,10 +488,10 @@ def sweep(
 # %% ../nbs/a_sweeps.ipynb #609504fd
 def _pick(value: dict, outcome) -> float: # NaN for None
     "An outcome of a run; a `ValueError` if its result has no such number."
-    try:
-        found = outcome(value) if callable(outcome) else value[outcome]
-        return math.nan if found is None else float(found)
-    except (LookupError, TypeError, ValueError, OverflowError): raise ValueError(f'a result has no number {outcome!r}: there are {", ".join(value)}') from None
+    if isinstance(outcome, str) and outcome not in value: raise ValueError(f'a result has no {outcome!r}: there are {", ".join(value)}')
+    found = outcome(value) if callable(outcome) else value[outcome]
+    try: return math.nan if found is None else float(found)
+    except (TypeError, ValueError, OverflowError): raise ValueError(f'outcome {outcome!r} must be a number, got {found!r:.80}') from None
 
 def by_label(results: list, outcome='best_val_acc') -> dict: # by label, a dictionary from seed to number
     "An outcome of all runs that did not fail: the name of a number, or a function of what the measure returned."
@@ -697,7 +699,8 @@ def sweep_command(argv: list = None) -> None: # words of the command line; None 
     "Make the runs of an experiment from the command line; a mistake is one line on stderr and a status other than 0."
     args = (parser := sweep_parser()).parse_args(argv)
     try:
-        for name, least in dict(seeds=1, first_seed=0, workers=1).items(): expect(f'--{name}', getattr(args, name), optional(whole(least)))
+        for name, least in dict(seeds=1, first_seed=0, workers=1).items():
+            if getattr(args, name) is not None: expect(f'--{name}', getattr(args, name), whole(least))
     except ValueError as e: parser.error(str(e))
     if args.store and args.summary == '': parser.error('--store needs a folder of summaries: --summary DIR')
     if args.summary is None: args.summary = _default_summary()
