@@ -99,7 +99,7 @@ def test_the_command_writes_what_gradescope_reads(tmp_path, capsys):
     assert 'holds at equality' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('name, content, said', [('missing.py', None, 'missing.py'), ('python2.py', 'print "no"', 'SyntaxError'), ('empty.py', '', 'none of the exercises'),
+@pytest.mark.parametrize('name, content, said', [('missing.py', None, 'missing.py'), ('python2.py', 'print "no"', 'as in Python 2'), ('broken.py', 'def f(: pass', 'SyntaxError'), ('empty.py', '', 'none of the exercises'),
                                                  ('loops.py', 'x = [i for i in iter(int, 1)]', 'stopped'), ('notes.ipynb', '{', 'Error')])
 def test_what_cannot_be_graded_is_said(tmp_path, capsys, name, content, said):
     path, out = tmp_path/name, tmp_path/'results.json'
@@ -198,3 +198,48 @@ def test_an_explanation_leaves_right_what_is_right():
 def test_not_a_number_is_said_as_such():
     found = check('softmax_loss', lambda x, y: (np.nan, np.full_like(x, np.nan)))
     assert not found.passed and found.diagnoses[0].startswith('loss, dx: nan or infinite') and 'lacks' not in str(found)
+
+
+PRINTS = 'def relu_forward(x):\n    if x is None: print "x is", x\n    print "%d of %d" % (len(x),\n                       1)\n    return np.maximum(x, 0), x\ndef relu_backward(dout, cache): return dout * (cache > 0) dout\n'
+
+def test_what_cannot_be_parsed_costs_itself_only(tmp_path, capsys):
+    path = submission(tmp_path, PRINTS + RELU.splitlines()[1].replace('relu_', 'leaky_') + '\n')
+    grades, skipped = grade([path], FAST)
+    assert [(g.name, g.report.passed) for g in grades] == [('relu_forward', True)]
+    assert len(skipped) == 3 and all('as in Python 2' in s for s in skipped[:2]) and 'line 8: SyntaxError' in skipped[2] and 'from line 8 on is skipped' in skipped[2]
+    (tmp_path/'broken.ipynb').write_text('{')
+    grades, skipped = grade([path, tmp_path/'broken.ipynb'], FAST)
+    assert len(grades) == 1 and 'broken.ipynb cannot be read: JSONDecodeError' in skipped[-1]
+    many = submission(tmp_path, RELU + ''.join(f'x{i} = missing{i}\n' for i in range(9)), 'many.py')
+    assert grade_command([str(many)]) == 0 and 'and 4 more' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('cell', ['?np.sum', 'np.sum?', 'files = !ls', '!pip install \\\n    numpy', '%time x = 1\n', 'if True:\n    %matplotlib inline', '%%bash\nls', 'print "x"'])
+@pytest.mark.parametrize('old', [False, True])
+def test_cells_that_are_no_python_are_skipped(tmp_path, cell, old):
+    sources = ['import numpy as np\n' + cell if not cell.startswith('%%') else 'import numpy as np', cell, '%%time\n' + RELU]
+    cells = [{'cell_type': 'code', 'input' if old else 'source': s.splitlines(True)} for s in sources]
+    path = tmp_path/'mine.ipynb'
+    path.write_text(json.dumps(dict(nbformat=3, worksheets=[dict(cells=cells)]) if old else dict(cells=cells)), encoding='utf-8-sig')
+    found = results_of(path)
+    assert len(found) == 2 and all(r.passed for r in found.values())
+
+
+def test_code_that_trains_is_stopped_and_the_rest_graded(tmp_path):
+    path = submission(tmp_path, 'losses = [i for i in iter(int, 1)]\n' + RELU)
+    grades, skipped = grade([path], FAST)
+    assert all(g.report.passed for g in grades) and len(grades) == 2
+    assert 'line 3: stopped after' in skipped[0] and '__main__' in skipped[0]
+
+
+def test_names_match_without_case_and_underscores(tmp_path, capsys):
+    path = submission(tmp_path, 'def SGD(w, dw, config): return w - config["learning_rate"] * dw, config\nclass Adam: pass\n' + RELU.replace('relu_forward', 'ReLU_Forward'))
+    assert grade_command([str(path)]) == 0
+    out = capsys.readouterr().out
+    assert out.count('passed') == 3 and 'not in the files: affine_forward' in out and ' adam' in out.split('not in the files')[1]
+
+
+def test_both_nets_of_a_course_are_graded(tmp_path):
+    net = 'class {}:\n    def __init__(self, *args, **kwargs): self.params = dict.fromkeys(["W1", "b1", "W2", "b2"])\n    def loss(self, X, y): return {}\n'
+    report = results_of(submission(tmp_path, net.format('TwoLayerNet', '0, {}') + net.format('FullyConnectedNet', 'None')))['two_layer_loss']
+    assert not report.passed and any('FullyConnectedNet.loss would not pass: nothing is returned' in n for n in report.notes)
