@@ -122,6 +122,8 @@ def _close(a, b, tolerance):
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(a[finite]).all(): return False
     return bool((np.abs(a[finite] - b[finite]) <= tolerance * (1e-3 + np.abs(b[finite]).max(initial=0))).all())
 
+def _as_type(right, a): return np.asarray(a).astype(np.asarray(right).dtype)
+
 def _as(right, a):
     "An array in the shape of the right one, if it has as many numbers."
     return np.reshape(a, np.shape(right)) if np.size(a) == np.size(right) else np.asarray(a)
@@ -334,6 +336,7 @@ def _sums_of_two(n):
             yield 'nothing of the old value is kept: it is that of the last call alone', f'({new})'
     if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Div) and isinstance(b.right, ast.BinOp) and isinstance(b.right.op, ast.Add):
         over, first, last = _text(b.left), _text(b.right.left), _text(b.right.right)
+        yield f'parentheses too many: `{l}` is divided by `{_text(b.right)}` too', f'((({l}) {"+" if plus else "-"} {over}) / ({_text(b.right)}))'
         yield f'parentheses are missing: only `{first}` divides', f'(({l}) {"+" if plus else "-"} ({over}) / ({first}) + ({last}))'
     if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Mult):
         yield f'parentheses: `{_text(b.left)}` multiplies `{l}` too', f'({_text(b.left)} * (({l}) {"+" if plus else "-"} {_text(b.right)}))'
@@ -591,9 +594,10 @@ def variants(
     return tuple(out)
 
 # %% ../nbs/08_exercises.ipynb #77c8297b
+@lru_cache(maxsize=None)
 def _like(f, name, *changes):
     "A form with other code in the place of some, and another name."
-    source, space = inspect.getsource(f), {}
+    source, space = getattr(f, 'source', None) or inspect.getsource(f), {}
     for old, new in (f.__name__, name), *changes: source = source.replace(old, new)
     exec(source, globals(), space)
     space[name].source = source
@@ -609,13 +613,14 @@ class Exercise(NamedTuple):
     book: Callable = None # the right outputs of a problem, by the book's own function; without it, the terms with factor 1
     terms: dict = {} # by output, a list of `Term`
     forms: tuple = () # textbook forms of the function
-    wrong: dict = {} # by sentence, forms that are wrong in a way that is no change of a line
-    accepted: dict = {} # by sentence, forms or outputs of other conventions that pass
+    wrong: dict = {} # by sentence, forms that are wrong in a way that is no change of a line, or what to replace in the first form
+    accepted: dict = {} # by sentence, forms or outputs of other conventions that pass, or what to replace in each form
     course: dict = {} # the same for conventions that pass if a course's file is graded
     state: tuple = () # arguments that the function may change
     forward: str = None # of a backward, the exercise whose cache it takes
+    caches: dict = {} # by what it is called, a function of the named arrays that gives a cache as the courses pack it; None where it cannot
     play: Callable = None # (exercise, call, problem) gives outputs by name, if that takes more than one call
-    explain: Callable = None # (trials) gives sentences of the exercise's own
+    explain: Callable = None # (trials, course) gives sentences of the exercise's own
     loose: dict = {} # by output, a tolerance for what is random
 
 EXERCISES = {}     # by name; `register` adds one
@@ -688,6 +693,7 @@ register('affine_forward', 'the affine layer, x w + b with each x as a row', 'ou
         out + b        | the bias b'''))
 register('affine_backward', 'the gradients of the affine layer', 'dx dw db', partial(_affine_problems, True), '02_layers#affine',
          book=_pair(layers.affine_forward, layers.affine_backward), forms=(_affine_backward,), forward='affine_forward',
+         caches={'(x, w, b)': lambda c: (c['x'], c['w'], c['b'])},
          terms=read_terms('''
         dx + (dout @ w.T).reshape(shape)  | dout times w transposed
         dw + rows.T @ dout                | x transposed times dout
@@ -700,7 +706,8 @@ def _relu_problems(back=False):
     x, dout = _draw(3, (5, 6), (5, 6))
     zeros = np.where(np.arange(30).reshape(5, 6) % 3 == 0, 0, x)
     out = []
-    for label, a, d in (('random numbers', x, dout), ('exact zeros', zeros, dout), ('several axes', x.reshape(5, 3, 2), dout.reshape(5, 3, 2))):
+    for label, a, d in (('random numbers', x, dout), ('exact zeros', zeros, dout), ('several axes', x.reshape(5, 3, 2), dout.reshape(5, 3, 2)),
+                        ('large numbers', 1e6 * x, dout)):
         y = np.maximum(a, 0)
         out.append(Problem(label, dict(dout=d, cache=dict(x=a, out=y)) if back else dict(x=a), dict(x=a, out=y, dout=d, N=5, D=6, inputs=dict(x=a))))
     return _and_layouts(out)
@@ -710,6 +717,7 @@ def _relu_forward(x): return np.maximum(0, x), None
 def _relu_backward(dout, cache): return dout * (cache['x'] > 0)
 
 register('relu_forward', 'the ReLU, max(x, 0)', 'out cache_', _relu_problems, '02_layers#relu', book=layers.relu_forward, forms=(_relu_forward,),
+         wrong={f'the output is cut off at {a}, and a ReLU has no upper bound': (('np.maximum(0, x)', f'np.clip(x, 0, {a})'),) for a in (1, 6, 10, 20, 100, 255, 1000)},
          terms=read_terms('''
         out + np.maximum(x, 0)     | x where it is positive
         out ? np.minimum(x, 0)     | x where it is negative, which is not set to 0
@@ -717,11 +725,12 @@ register('relu_forward', 'the ReLU, max(x, 0)', 'out cache_', _relu_problems, '0
         out ? 1 / (1 + np.exp(-x)) | the sigmoid
         out ? np.tanh(x)           | the hyperbolic tangent'''))
 register('relu_backward', 'the gradient of the ReLU', 'dx', partial(_relu_problems, True), '02_layers#relu',
-         book=_pair(layers.relu_forward, layers.relu_backward), forms=(_relu_backward,), forward='relu_forward',
+         book=_pair(layers.relu_forward, layers.relu_backward), forms=(_relu_backward,), forward='relu_forward', caches={'x': lambda c: c['x']},
          terms=read_terms('''
         dx + dout * (x > 0)         | dout where x is positive
         dx ? dout * (x <= 0)        | dout where x is not positive
         dx ? x > 0                  | the mask, the local derivative, without dout
+        dx ? x <= 0                 | a constant where x is not positive
         dx ? out                    | the output of the forward
         dx ? dout * out             | dout times the output, the gradient of another function
         dx ? dout * out * (1 - out) | the derivative of another activation, the sigmoid, out (1 - out)
@@ -753,14 +762,15 @@ def _softmax_loss(x, y):
     dx = (p - np.eye(x.shape[1])[y]) / N
     return loss, dx
 
-_log_of_probability = _like(_softmax_loss, '_log_of_probability', ('log_p = z - np.log(total)', 'log_p = np.log(e / total)'))
-
 # %% ../nbs/08_exercises.ipynb #66f47542
-_odd_softmax = partial(_like, _softmax_loss, '_odd_softmax')
-_LOG = 'z - np.log(total)'
 HIDDEN = [10.**-k for k in (*range(3, 21), 30, 100, 300)]
+_LOG, _OF_P = 'z - np.log(total)', 'np.log(e / total)'
+_LOGS = {text: ((_LOG, f),) for text, f in (
+    ('the logarithm of a probability that can be 0: for large scores the loss is not finite. Subtract the logarithm of the sum instead (log-sum-exp)', _OF_P),
+    *((f'{a:g} is added inside the logarithm: that hides log(0), and caps the loss of a confident mistake', f'np.log(e / total + {a})') for a in HIDDEN),
+    *((f'the probability is cut off at {a:g} before the logarithm: that hides log(0), and caps the loss', f'np.log(np.maximum(e / total, {a}))') for a in HIDDEN))}
 register('softmax_loss', 'the mean cross-entropy of a softmax, and its gradient', 'loss dx', _softmax_problems, '02_layers#softmax-loss',
-         book=layers.softmax_loss, forms=(_softmax_loss, _log_of_probability),
+         book=layers.softmax_loss, forms=(_softmax_loss, _like(_softmax_loss, '_log_of_probability', (_LOG, _OF_P))),
          terms=read_terms('''
         loss + -(onehot * log_p).sum() / N         | the logarithm of the probability of the label
         loss ? -((1 - onehot) * log_not).sum() / N | log(1 - p) of the other classes, as in a binary cross-entropy
@@ -778,17 +788,12 @@ register('softmax_loss', 'the mean cross-entropy of a softmax, and its gradient'
         dx ? -np.ones(p.shape) / N             | a 1 for every class and not for the label only
         dx ? -np.roll(onehot, -1, axis=1) / N  | the label one class too low
         dx ? -np.roll(onehot, 1, axis=1) / N   | the label one class too high'''),
-         wrong={'the logarithm of a probability that can be 0: for large scores the loss is not finite. Subtract the logarithm of the sum instead (log-sum-exp)':
-                    _log_of_probability,
+         wrong={**_LOGS,
                 'dx and the probabilities are one array, and the loss is computed when 1 is subtracted already, log(p - 1): compute it first, or copy':
-                    _odd_softmax(('    loss = -log_p[i, y].sum() / N\n', ''), ('    return', '    loss = -np.log(dx[i, y]).sum() / N\n    return')),
+                    (('    loss = -log_p[i, y].sum() / N\n', ''), ('    return', '    loss = -np.log(dx[i, y]).sum() / N\n    return')),
                 'the softmax is applied twice, to what are probabilities already':
-                    _odd_softmax(('    N, i', '    q = np.exp(x - x.max(axis=1, keepdims=True))\n    x = q = q / q.sum(axis=1, keepdims=True)\n    N, i'),
-                                 ('loss, dx', 'loss, q * (dx - (dx * q).sum(axis=1, keepdims=True))')),
-                **{f'{a:g} is added inside the logarithm: that hides log(0), and caps the loss of a confident mistake':
-                       _odd_softmax((_LOG, f'np.log(e / total + {a})')) for a in HIDDEN},
-                **{f'the probability is cut off at {a:g} before the logarithm: that hides log(0), and caps the loss':
-                       _odd_softmax((_LOG, f'np.log(np.maximum(e / total, {a}))')) for a in HIDDEN}})
+                    (('    N, i', '    q = np.exp(x - x.max(axis=1, keepdims=True))\n    x = q = q / q.sum(axis=1, keepdims=True)\n    N, i'),
+                     ('loss, dx', 'loss, q * (dx - (dx * q).sum(axis=1, keepdims=True))'))})
 
 # %% ../nbs/08_exercises.ipynb #e96f11b6
 NORM_DATA = (('random numbers', 6, 5, 3., 1e-5), ('other sizes', 9, 4, 1., 1e-3), ('numbers that do not vary', 8, 6, 2., 1e-5), ('a variance near eps', 6, 5, 4e-3, 1e-5),
@@ -867,6 +872,7 @@ def _batchnorm_backward_chain(dout, cache):
     dmu = -dxc.sum(axis=0)
     return dxc + dmu / N, (dout * xhat).sum(axis=0), dout.sum(axis=0)
 
+_CENTRED = 'x.var(', '((x - mu)**2).mean('
 _ALONG_ROWS = (('axis=0', 'axis=1, keepdims=True'), ('(dout * xhat).sum(axis=1, keepdims=True)', '(dout * xhat).sum(axis=0)'),
                ('dout.sum(axis=1, keepdims=True)', 'dout.sum(axis=0)'), ('len(dout)', 'dout.shape[1]'))
 
@@ -883,11 +889,14 @@ _PATHS = '''
     dx ? -inv_std**2 * xhat * mean(gamma * dout * xhat) | the path through the variance, divided by the standard deviation once more
     dx ? -inv_std * gamma * dout * xhat**2           | the path through the variance to the own output only, the diagonal of the Jacobian
     dx ? gamma * dout                                | the gradient of xhat, not divided by the standard deviation
+    dx ? -inv_std**3 * mu**2 * mean(gamma * dout)    | the path through the variance, with the mean mu in the place of x - mu
+    dx ? np.average(inv_std**3 * mu**2 * mean(gamma * dout)) | the same, averaged over the units, too
     dgamma + total(dout * xhat)                      | the sum of dout xhat
     dgamma ? total(dout)                             | the sum of dout, which is dbeta
     dgamma ? total(dout * x)                         | the sum of dout x, with x not normalized
     dgamma ? total(dout * xc)                        | the sum of dout (x - mu), not divided by the standard deviation
     dgamma ? total(xhat)                             | the sum of xhat, without dout
+    dgamma ? total(dout * gamma)                     | the sum of dout gamma: gamma stands where xhat belongs (is the cache unpacked in the order in which it was packed?)
     dbeta + total(dout)                              | the sum of dout
     dbeta ? total(dout * xhat)                       | the sum of dout xhat, which is dgamma
     dbeta ? N + 0 * gamma                            | the number of rows, without dout'''
@@ -902,7 +911,11 @@ register('layernorm_backward', 'the gradients of layer normalization', 'dx dgamm
          book=_pair(layers.layernorm_forward, layers.layernorm_backward), forward='layernorm_forward',
          forms=tuple(_like(f, f.__name__.replace('batch', 'layer'), *_ALONG_ROWS) for f in _FORMS),
          terms=read_terms(_PATHS.replace('mean(', 'rowmean(') + '''
-    dx ? -gamma * inv_std * (rowmean(dout) + xhat * rowmean(dout * xhat)) | both with gamma outside the means, as in batch norm, although it differs along the row'''))
+    dx ? -gamma * inv_std * (rowmean(dout) + xhat * rowmean(dout * xhat)) | both with gamma outside the means, as in batch norm, although it differs along the row
+    dx ? -gamma * inv_std * xhat * rowmean(dout * xhat) | the path through the variance with gamma outside the mean, although it differs along the row
+    dx ? -gamma * inv_std * rowmean(dout)               | the path through the mean with gamma outside the mean, although it differs along the row
+    dx ? -gamma * inv_std * total(dout) / D             | the path through the mean with gamma outside a sum over the batch, where it runs along the row
+    dx ? gamma * inv_std * (gamma * dout - rowmean(gamma * dout) - xhat * rowmean(gamma * dout * xhat)) | all three paths, multiplied by gamma once more'''))
 
 # %% ../nbs/08_exercises.ipynb #0f0996df
 def _layernorm_forward(x, gamma, beta, ln_param):
@@ -913,10 +926,8 @@ def _layernorm_forward(x, gamma, beta, ln_param):
     xhat = xc / np.sqrt(var + eps)
     return gamma * xhat + beta, None
 
-_layernorm_forward_centred = _like(_layernorm_forward, '_layernorm_forward_centred', ('x.var(', '((x - mu)**2).mean('))
-
 register('layernorm_forward', 'layer normalization', 'out cache_', partial(_norm_problems, 1, False), '03a_norms#layer-normalization', book=layers.layernorm_forward,
-         forms=(_layernorm_forward, _layernorm_forward_centred))
+         forms=(_layernorm_forward, _like(_layernorm_forward, '_layernorm_forward_centred', _CENTRED)))
 
 # %% ../nbs/08_exercises.ipynb #4f2333c6
 def _sizes(power, back):
@@ -965,7 +976,7 @@ STEPS = (('test', 'out at test, before training'), ('train', 'out in training'),
 def _play_batchnorm(e, call, p):
     "Outputs of four calls with one bn_param, and what was kept."
     x, gamma, beta, param = fresh(p.args).values()
-    out = {}
+    param, out = fresh(param, _single if p.layout is _single else np.asarray), {}
     for i, (mode, step) in enumerate(STEPS):
         if not i and 'running_mean' not in param: continue
         param['mode'] = mode
@@ -1000,28 +1011,25 @@ def _batchnorm_forward(x, gamma, beta, bn_param):
     return gamma * xhat + beta, None
 
 # %% ../nbs/08_exercises.ipynb #476ebd03
-_batchnorm_forward_centred = _like(_batchnorm_forward, '_batchnorm_forward_centred', ('x.var(', '((x - mu)**2).mean('))
-_odd_batchnorm = partial(_like, _batchnorm_forward, '_odd_batchnorm')
 _BATCH_VAR, _FROM_1, _AT_TEST = ('var * N / max(N - 1, 1)', 'var'), ('np.ones(D)', 'np.zeros(D)'), '(x - running_mean) / np.sqrt(running_var + eps)'
 _BIASED = 'running_var averages the biased variance, divided by N; the paper, PyTorch and this book keep the unbiased one, divided by N - 1'
 _FROM_0 = 'running_var starts at 0 instead of 1: test mode divides by too small a number until many batches were seen'
 register('batchnorm_forward', 'batch normalization in both modes, and its running statistics', 'out cache_',
          lambda: _norm_problems(0, False) + [_started_by_itself()], '03_batchnorm#forward',
-         book=layers.batchnorm_forward, forms=(_batchnorm_forward, _batchnorm_forward_centred), play=_play_batchnorm, state=('bn_param',),
-         course={_BIASED: _odd_batchnorm(_BATCH_VAR), _FROM_0: _odd_batchnorm(_FROM_1),
-                 f'{_BIASED}; it also starts at 0 instead of 1': _odd_batchnorm(_BATCH_VAR, _FROM_1)},
+         book=layers.batchnorm_forward, forms=(_batchnorm_forward, _like(_batchnorm_forward, '_batchnorm_forward_centred', _CENTRED)),
+         play=_play_batchnorm, state=('bn_param',),
+         course={_BIASED: (_BATCH_VAR,), _FROM_0: (_FROM_1,), f'{_BIASED}; it also starts at 0 instead of 1': (_BATCH_VAR, _FROM_1)},
          wrong={'running_var starts at 0 whatever it was: a layer that is tested before training divides by sqrt(eps)':
-                    _odd_batchnorm(("get('running_var', np.ones(D))", "get('running_var') if 'seen' in bn_param else np.zeros(D)\n    bn_param['seen'] = 1")),
-                'the running statistics move in test mode too: a prediction changes the layer': _odd_batchnorm((
-                    _AT_TEST, f"{_AT_TEST}\n        running_mean = momentum * running_mean + (1 - momentum) * x.mean(axis=0)"
-                              "\n        running_var = momentum * running_var + (1 - momentum) * x.var(axis=0) * N / max(N - 1, 1)")),
-                'training normalizes with the running statistics just updated, where those of the batch belong':
-                    _odd_batchnorm(('(x - mu) / np.sqrt(var + eps)', _AT_TEST)),
-                'test mode subtracts the mean of its own batch': _odd_batchnorm(('(x - running_mean)', '(x - x.mean(axis=0))')),
-                'test mode does not use the running statistics at all': _odd_batchnorm((_AT_TEST, 'x')),
-                'test mode does not apply gamma and beta': _odd_batchnorm(('gamma * xhat + beta', "(gamma * xhat + beta if bn_param['mode'] == 'train' else xhat)")),
-                'beta is added before the division and the scale': _odd_batchnorm(('(x - mu)', '(x - mu + beta)'), ('(x - running_mean)', '(x - running_mean + beta)'),
-                                                                                  ('gamma * xhat + beta', 'gamma * xhat'))})
+                    (("get('running_var', np.ones(D))", "get('running_var') if 'seen' in bn_param else np.zeros(D)\n    bn_param['seen'] = 1"),),
+                'the running statistics move in test mode too: a prediction changes the layer':
+                    ((_AT_TEST, f"{_AT_TEST}\n        var = x.var(axis=0)\n        running_mean = momentum * running_mean + (1 - momentum) * x.mean(axis=0)"
+                                "\n        running_var = momentum * running_var + (1 - momentum) * (var * N / max(N - 1, 1))"),),
+                'training normalizes with the running statistics just updated, where those of the batch belong': (('(x - mu) / np.sqrt(var + eps)', _AT_TEST),),
+                'test mode subtracts the mean of its own batch': (('(x - running_mean)', '(x - x.mean(axis=0))'),),
+                'test mode does not use the running statistics at all': ((_AT_TEST, 'x'),),
+                'test mode does not apply gamma and beta': (('gamma * xhat + beta', "(gamma * xhat + beta if bn_param['mode'] == 'train' else xhat)"),),
+                'beta is added before the division and the scale': (('(x - mu)', '(x - mu + beta)'), ('(x - running_mean)', '(x - running_mean + beta)'),
+                                                                    ('gamma * xhat + beta', 'gamma * xhat'))})
 
 # %% ../nbs/08_exercises.ipynb #2ad4dc40
 def _dropout_problems():
@@ -1054,43 +1062,54 @@ def _dropout_right(e, p, inverted=None, keep=False):
 
 # %% ../nbs/08_exercises.ipynb #176c7ce6
 _NORMAL = 'the mask compares normal numbers (randn), where uniform ones (rand) belong, so that another share is kept'
-SHARES = {'1-p': None, 'p': 'p is taken as the probability of keeping a unit, where it is that of dropping it', 'below(1-p)': _NORMAL, 'below(-p)': _NORMAL,
-          'below(p)': f'{_NORMAL}; p is taken as the probability of keeping', '1': 'no unit is dropped in training', '0': 'all units are dropped',
+_OTHER = 'p is taken as the probability of {other} a unit'
+SHARES = {'1-p': None, 'p': f'{_OTHER}, where it is that of {{this}} it', 'below(1-p)': _NORMAL, 'below(-p)': _NORMAL,
+          'below(p)': f'{_NORMAL}; {_OTHER}', '1': 'no unit is dropped in training', '0': 'all units are dropped',
           '.5': 'half of the units are dropped, whatever p is',
           '(2-p)/2': 'the uniform numbers of the mask lie between -1 and 1', '(1-p)**2': 'units are dropped twice',
           '1-p/2': 'only half as many units as p says are dropped'}
-SCALES = {'1': '1, that is, not scaled', '1/(1-p)': '1 / (1 - p)', '1-p': '1 - p, the probability of keeping',
-          '1/p': '1 / p: it divides by the probability of dropping', 'p': 'p, the probability of dropping',
-          '.5': '0.5, whatever p is', '2.': '2, whatever p is', '(1-p)**2': '(1 - p)^2, scaled twice', '1/(1-p)**2': '1 / (1 - p)^2, scaled twice',
-          '1+p': '1 + p', '1/(1+p)': '1 / (1 + p)',
+SCALES = {'1': '1, that is, not scaled', '1/(1-p)': '1 / {over}', '1-p': '{keep}, the probability of keeping',
+          '1/p': '1 / {over_drop}: it divides by the probability of dropping', 'p': '{drop}, the probability of dropping',
+          '.5': '0.5, whatever p is', '2.': '2, whatever p is', '(1-p)**2': '{over}^2, scaled twice', '1/(1-p)**2': '1 / {over}^2, scaled twice',
+          '1+p': '1 + {over_drop}', '1/(1+p)': '1 / (1 + {over_drop})',
           'data': 'sum(x) / sum(x mask), which depends on the data'}
+_DROPS = dict(this='dropping', other='keeping', keep='1 - p', drop='p', over='(1 - p)', over_drop='p')          # what p stands for
+_KEEPS = dict(this='keeping', other='dropping', keep='p', drop='1 - p', over='p', over_drop='(1 - p)')
 
 def _value(values, envs, names, tolerance):
     "What a number is called that was found in several problems."
     below = lambda z: (1 + math.erf(z / math.sqrt(2))) / 2
     return next((n for n in names if np.allclose(values, [eval(n, dict(below=below), e) for e in envs], rtol=0, atol=tolerance)), None)
 
-def _explain_dropout(trials):
-    "Sentences about shares and scales."
+def _read_dropout(trials, few, words, course):
+    "What is wrong with the mask, and with the scales, if `words` tell what p stands for."
+    masks, scales = [], []
+    for inverted in True, False:
+        use = [(dict(p.given, p=p.given['p'] if words is _DROPS else 1 - p.given['p']), f) for p, _, f in trials if p.args['inverted'] is inverted]
+        get = lambda key, names, tol: _value([f[key] for _, f in use], [dict(g, data=g[f'data in {key.split()[-1]}']) for g, _ in use], names, tol)
+        share = get('share kept in train', SHARES, .015)
+        kept = f'the share of units kept is {use[0][1]["share kept in train"]:.2f} for p = {trials[0][0].given["p"]}, where {{keep}} belongs'
+        if not few: masks.append(SHARES[share] if share else kept)
+        if min(f['share kept in test'] for _, f in use) < 1: masks.append('units are dropped at test too: there is no test mode')
+        train, test = (get(f'scale in {mode}', SCALES, 1e-6) for mode in ('train', 'test'))
+        if (train, test) == ('1', '1'):
+            scales.append('nothing is scaled, neither in training nor at test: the next layer gets {keep} times as much in training as at test')
+        elif (train, test) not in (('1/(1-p)', '1'), ('1', '1-p')) and (course or share != 'p'):
+            a, b = (SCALES.get(x, 'something that is not one of the usual factors') for x in (train, test))
+            scales.append(f'what is kept is multiplied in training by {a}, and at test by {b}; '
+                          'the right factors are 1 / {over} and 1 (inverted), or 1 and {keep} (not inverted)')
+    return [[text.format(**words) for text in dict.fromkeys(found) if text] for found in (masks, scales)]
+
+# %% ../nbs/08_exercises.ipynb #9f2e8b6b
+def _explain_dropout(trials, course):
+    "Sentences about shares and scales, in the reading of p that leaves the fewest, the mask's own if both leave as many."
     said = []
     for what, words in (('rows', 'one mask serves all rows of the batch: its shape is that of a row'), ('columns', 'one number decides for a whole row of units'),
                         ('seeds', 'the mask is the same at every call, whatever the seed: the generator starts anew each time')):
         if any(f.get(f'masks of {what} differ') == 0 for *_, f in trials): said.append(words)
-    few = bool(said)                                          # then the share is a matter of luck
-    for inverted in True, False:
-        use = [(p, f) for p, _, f in trials if p.args['inverted'] is inverted]
-        get = lambda key, names, tol: _value([f[key] for _, f in use], [dict(p.given, data=p.given[f'data in {key.split()[-1]}']) for p, _ in use], names, tol)
-        share = get('share kept in train', SHARES, .015)
-        kept, drop = use[0][1]['share kept in train'], use[0][0].given['p']
-        if not few: said.append(SHARES[share] if share else f'the share of units kept is {kept:.2f} for p = {drop}, where 1 - p belongs')
-        if min(f['share kept in test'] for _, f in use) < 1: said.append('units are dropped at test too: there is no test mode')
-        train, test = (get(f'scale in {mode}', SCALES, 1e-6) for mode in ('train', 'test'))
-        if (train, test) == ('1', '1'): said.append('nothing is scaled, neither in training nor at test: the next layer gets 1 - p times as much in training as at test')
-        elif (train, test) not in (('1/(1-p)', '1'), ('1', '1-p')) and share != 'p':
-            a, b = (SCALES.get(x, 'something that is not one of the usual factors') for x in (train, test))
-            said.append(f'what is kept is multiplied in training by {a}, and at test by {b}; '
-                        'the right factors are 1 / (1 - p) and 1 (inverted), or 1 and 1 - p (not inverted)')
-    return [s for s in dict.fromkeys(said) if s]
+    readings = [_read_dropout(trials, bool(said), words, course) for words in (_DROPS, _KEEPS)[:1 + course]]     # of few units, the share is luck
+    masks, scales = min(readings, key=lambda found: (len(found[0]) + len(found[1]), len(found[0])))
+    return said + masks + scales
 
 # %% ../nbs/08_exercises.ipynb #fe64df47
 register('dropout_forward', 'dropout in training and at test, in either convention', 'out cache_', _dropout_problems, '04_dropout#forward-and-backward',
@@ -1098,7 +1117,8 @@ register('dropout_forward', 'dropout in training and at test, in either conventi
          accepted={'training scales by 1 / (1 - p) whatever `inverted` says: inverted dropout, that of PyTorch and the courses': partial(_dropout_right, inverted=True),
                    'test mode scales by 1 - p whatever `inverted` says: the convention of the paper': partial(_dropout_right, inverted=False)},
          course={'p is the probability of keeping a unit, as in one course since 2018; in this book, as in PyTorch, it is that of dropping':
-                     partial(_dropout_right, inverted=True, keep=True)})
+                     partial(_dropout_right, inverted=True, keep=True),
+                 'p is the probability of keeping a unit, and test mode scales by it: the convention of the paper': partial(_dropout_right, inverted=False, keep=True)})
 
 # %% ../nbs/08_exercises.ipynb #aa147300
 def _dropout_back_problems():
@@ -1115,6 +1135,10 @@ def _dropout_backward(dout, cache): return dout * cache['mask'] * cache['scale']
 
 register('dropout_backward', 'the gradient of dropout', 'dx', _dropout_back_problems, '04_dropout#forward-and-backward',
          book=_pair(layers.dropout_forward, layers.dropout_backward), forms=(_dropout_backward,), forward='dropout_forward',
+         caches={'the mask with its scale': lambda c: c['mask'] * c['scale'],
+                 '(dropout_param, mask), the mask with its scale': lambda c: (dict(p=c['p'], mode='train'), c['mask'] * c['scale']),
+                 **{f'(dropout_param, mask), p the probability of {what}': lambda c, keep=keep: (dict(p=1 - c['p'] if keep else c['p'], mode='train'), c['mask'])
+                    if c['scale'] > 1 else None for what, keep in (('dropping', False), ('keeping', True))}},
          terms=read_terms('''
         dx + dout * mask * scale  | dout where units were kept, times the scale
         dx ? dout * ~mask * scale | dout where units were dropped, too: the mask is missing
@@ -1145,9 +1169,9 @@ def _l2_right(e, p):
     net._params, net.reg, net.dtype = p.args['params'], p.args['reg'], np.dtype(float)
     return {'loss': net.penalty(), **{f'grads {k}': p.args['reg'] * w if k[0] == 'W' else 0 * w for k, w in p.args['params'].items()}}
 
-def _explain_divisor(trials):
+def _explain_divisor(trials, course):
     "Is a loss L / (N + P) - L / N, with the penalty P in the divisor? Then f N + P L / N = -f P, linear in N and L / N."
-    f, P = (np.array([float(t[k]['loss']) for t in trials]) for k in (2, 1))
+    f, P = (np.array([float(t[k].get('loss', np.nan)) for t in trials]) for k in (2, 1))
     c = _solve(np.stack([f, P], axis=1), -f * P) if np.isfinite(f).all() and not np.allclose(f, P) else None
     if c is None or c[0] <= 0: return []
     return ['parentheses: the penalty is added to the divisor of the mean loss, L / (N + penalty), and not to the loss, L / N + penalty']
@@ -1212,8 +1236,6 @@ _momentum_damped = _like(_sgd_momentum, '_momentum_damped', ('- learning_rate * 
 _nesterov = _like(_sgd_momentum, '_nesterov', ('w + v', 'w + momentum * v - learning_rate * dw'))
 
 # %% ../nbs/08_exercises.ipynb #ee8950a9
-_first_velocity = _like(_sgd_momentum, '_first_velocity', ('- learning_rate * dw', "- (learning_rate if 'velocity' in config else 1) * dw"))
-
 _RULE = dict(play=_play_rule, state=('w', 'config'))
 _AGO = ['the gradient of this step', 'the gradient of the step before', *(f'the gradient of {n} steps before' for n in ('two', 'three', 'four'))]
 register('sgd', 'gradient descent, w - learning_rate dw', '', lambda: _rule_problems({}, {}), '05a_optim#stochastic-gradient-descent', book=optim.sgd,
@@ -1224,7 +1246,8 @@ register('sgd_momentum', 'gradient descent with momentum', '', lambda: _rule_pro
          terms={'step': [Term(f'-learning_rate * momentum**{k} * ago(g, {k})' if k else '-learning_rate * g', 1, words) for k, words in enumerate(_AGO)]},
          accepted={'the velocity is a mean of gradients, v = momentum v + (1 - momentum) dw: the learning rate is 1 - momentum times that of this book':
                        _momentum_damped},
-         wrong={"the step is Nesterov's": _nesterov, 'the velocity of the first step is the gradient without the learning rate': _first_velocity})
+         wrong={"the step is Nesterov's": _nesterov, 'the velocity of the first step is the gradient without the learning rate':
+                    (('- learning_rate * dw', "- (learning_rate if 'velocity' in config else 1) * dw"),)})
 
 # %% ../nbs/08_exercises.ipynb #04a79bff
 def _rmsprop(w, dw, config):
@@ -1289,7 +1312,7 @@ def _eval_numerical_gradient(f, x, h=1e-5):
     return grad
 
 # %% ../nbs/08_exercises.ipynb #6adbc3df
-def _explain_points(trials):
+def _explain_points(trials, course):
     "What the points say at which f was evaluated."
     p = trials[0][0]
     x, points = p.args['x'], p.given['points']
@@ -1331,10 +1354,11 @@ register('rel_error', 'the largest relative error of two arrays, max |x - y| / m
 # %% ../nbs/08_exercises.ipynb #9ee0ff6d
 def _net_problems():
     out = []
-    for seed, reg in enumerate((0., .3)):
+    for seed, (label, reg, scale) in enumerate((('reg = 0.0', 0., 1), ('reg = 0.3', .3, 1), ('large scores', 0., 300), ('scores far from zero', 0., 1))):
         X, W1, b1, W2, b2 = _draw(90 + seed, (6, 4), (4, 5), 5, (5, 3), 3)
+        X, b2 = scale * X, b2 + 1000 * ('far' in label)
         params, y = dict(W1=W1, b1=b1, W2=W2, b2=b2), np.random.default_rng(seed).integers(0, 3, 6)
-        out.append(Problem(f'reg = {reg}', dict(params=params, X=X, y=y, reg=reg), dict(params, X=X, reg=reg, N=6)))
+        out.append(Problem(label, dict(params=params, X=X, y=y, reg=reg), dict(params, X=X, reg=reg, N=6)))
     return out
 
 def _two_layer_loss(params, X, y, reg):
@@ -1342,9 +1366,12 @@ def _two_layer_loss(params, X, y, reg):
     a = X @ W1 + b1
     h = np.maximum(0, a)
     scores = h @ W2 + b2
-    e = np.exp(scores - scores.max(axis=1, keepdims=True))
-    p = e / e.sum(axis=1, keepdims=True)
-    loss = -np.log(p[np.arange(N), y]).sum() / N + 0.5 * reg * ((W1**2).sum() + (W2**2).sum())
+    z = scores - scores.max(axis=1, keepdims=True)
+    e = np.exp(z)
+    total = e.sum(axis=1, keepdims=True)
+    log_p = z - np.log(total)
+    p = e / total
+    loss = -log_p[np.arange(N), y].sum() / N + 0.5 * reg * ((W1**2).sum() + (W2**2).sum())
     dscores = (p - np.eye(p.shape[1])[y]) / N
     dW2 = h.T @ dscores + reg * W2
     db2 = dscores.sum(axis=0)
@@ -1362,7 +1389,11 @@ def _two_layer_right(e, p):
     return {'loss': loss, **{f'grads {k}': np.array(grads[k]) for k in a['params']}}
 
 register('two_layer_loss', 'loss and gradients of a net: affine, ReLU, affine, softmax, and the L2 penalty 0.5 reg sum(W^2)', 'loss grads', _net_problems,
-         '05_network#the-network', book=_two_layer_right, forms=(_two_layer_loss,))
+         '05_network#the-network', book=_two_layer_right, forms=(_two_layer_loss,),
+         wrong={**_LOGS, 'no maximum is subtracted, so that large scores overflow': ((_LOG, _OF_P), (' - scores.max(axis=1, keepdims=True)', '')),
+                'one maximum is subtracted from all rows, where each has its own': ((_LOG, _OF_P), ('max(axis=1, keepdims=True)', 'max()'))},
+         accepted={'the penalty has no 1/2, in the loss and its gradients alike: reg counts twice as much as in this book':
+                       (('+ reg *', '+ 2 * reg *'), ('0.5 * reg *', 'reg *'))})
 
 # %% ../nbs/08_exercises.ipynb #1b568c88
 MEANINGS = (
@@ -1371,11 +1402,11 @@ MEANINGS = (
     ('matmul|not aligned', 'the shapes do not fit a matrix product: make x rows of shape (N, D), and look for a missing transpose'),
     ('broadcast', 'two shapes do not fit: a sum may run along the wrong axis, or need keepdims=True'),
     ('read-only|output array is read-only', 'it writes into an argument: write `x = x - y` in the place of `x -= y`, or work on a copy'),
-    ('unpack', 'the cache does not hold what the function takes out of it: to check a backward with your own cache, pass your forward as forward=…'),
-    ('string indices|tuple indices|indices must be', 'the cache is of a different kind than expected: to check a backward with your own cache, pass forward=…'),
-    ('positional argument|unexpected keyword', 'the function takes other arguments than the exercise gives'),
+    ('unpack|string indices|tuple indices|indices must be',
+     'the cache does not hold what the function takes out of it: a backward with a cache of its own is checked together with its forward'),
+    ('iteritems|itervalues|has_key', 'that is Python 2'),
     ('too many indices|out of bounds', 'an index does not fit the shape of its array'),
-    ('UnboundLocalError|NameError', 'a name is used that has no value'), ('KeyError', 'this key is not there'),
+    ('UnboundLocalError|NameError', 'a name is used that has no value (is it defined in another file?)'), ('KeyError', 'this key is not there'),
     ('ambiguous', 'an `if` asks a whole array: use np.where or a mask'),
     ('MemoryError', 'it asks for more memory than there is'), ('NotImplementedError', 'nothing is written yet'),
     ('RecursionError', 'the function calls itself without end'))
@@ -1396,6 +1427,7 @@ def _solved(name):
 def _tried(name, f, i):
     "What a form gives for a problem, or what a convention calls right; empty if it raises."
     e, (p, _) = EXERCISES[name], _solved(name)[i]
+    if isinstance(f, tuple): f = _like(e.forms[0], '_changed', *f)
     try: return f(e, p) if isinstance(f, partial) else _outputs(e, f, p)
     except Exception: return {}
 
@@ -1418,7 +1450,7 @@ class Trial(NamedTuple):
         "Are these outputs found elsewhere the same?"
         return all(k not in self.right or k in outputs and k in self.found and _close(self.found[k], outputs[k], e.loose.get(k, self.problem.tolerance)) for k in keys)
 
-def _try(e, i, solved, function, forward):
+def _try(e, i, solved, function, forward, pack=None):
     "One trial; None if the problem cannot be given."
     p, right = solved
     p = p._replace(given=dict(p.given))
@@ -1429,8 +1461,27 @@ def _try(e, i, solved, function, forward):
             if p.optional and cache is None: return None
             if e.forward == 'dropout_forward': p, right = _follow_dropout(p, out)
             p = p._replace(args=dict(p.args, cache=cache))
+        elif pack:
+            p = p._replace(args=dict(p.args, cache=pack(p.args['cache'])))
+            if p.args['cache'] is None: return None
         return Trial(i, p, right, _play(e, w, p), w)
     except Exception as error: return Trial(i, p, right, {}, w, str(error) if isinstance(error, Refused) else _error_text(error))
+
+# %% ../nbs/08_exercises.ipynb #308a2868
+def _trials(name, e, function, forward):
+    "A trial of each problem, and what the cache is: a backward without its forward may want one as the courses pack it."
+    def all_with(pack): return [t for i, solved in enumerate(_solved(name)) if (t := _try(e, i, solved, function, forward, pack))]
+    found = {'a dictionary of named arrays': all_with(None)}
+    if not forward and all(t.error for t in found['a dictionary of named arrays']): found |= {words: all_with(pack) for words, pack in e.caches.items()}
+    best = min(found, key=lambda words: np.mean([2 * bool(t.error) + bool(t.wrong(e)) for t in found[words]]))
+    return found[best], best
+
+def _fails(e, forward):
+    "Why the forward of a backward gives no cache; empty if it does."
+    try: found = _quiet(forward, *_inputs(_solved(e.forward.replace('forward', 'backward'))[0][0]))
+    except Exception as error: return _error_text(error)
+    if not isinstance(found, (tuple, list)) or len(found) != 2: return 'it does not return out, cache'
+    return 'it returns None' if found[0] is None or found[1] is None else ''
 
 def _follow_dropout(p, out):
     "The right gradient after a forward that draws its own mask: what the mask did to x, it does to dout."
@@ -1442,7 +1493,7 @@ def _follow_dropout(p, out):
 # %% ../nbs/08_exercises.ipynb #d518e2ca
 def _by_forms(name, e, trials, keys, course):
     "Forms that give what was found, as sentences with a cost."
-    candidates = [(text, f) for text, f in (*e.wrong.items(), *(() if course else e.course.items()))]
+    candidates = [*e.wrong.items(), *(() if course else e.course.items())]
     found = [(0, text) for text, f in candidates if all(t.same(_tried(name, f, t.number), keys, e) for t in trials)]
     for f in e.forms:
         if all(t.same(_tried(name, f, t.number), keys, e) for t in trials): continue         # what changes nothing would explain as much
@@ -1470,7 +1521,7 @@ def _explain(name, e, trials, keys, course):
 def _diagnose(name, e, trials, wrong, course):
     "What explains the wrong outputs: (sentences, others that give the same numbers)."
     if e.explain:
-        said = e.explain([(t.problem, t.right, t.found) for t in trials])
+        said = e.explain([(t.problem, t.right, t.found) for t in trials], course)
         if said: return said, []
     if text := _updated_first(e, trials, wrong): return [text], []
     part = lambda keys, text: text if re.match('(each of )?your ', text) or e.play or len(keys) == len(trials[0].right) else f'in {", ".join(keys)}, {text}'
@@ -1551,6 +1602,9 @@ def _besides(name, e, trials, course):
     changed = {n: t for t in reversed(trials) for n in t.watched.changed}
     for n, t in sorted(changed.items()):
         said.append(f'it writes into its argument: `{n}` has changed after the call, for the caller too. Work on a copy')
+    for n, before, after in zip(_takes(name), trials[0].problem.args.values(), trials[0].watched.left.values()):
+        new = after.keys() - before.keys() if isinstance(before, dict) and n not in e.state else ()
+        if new: notes.append(f'it adds {", ".join(sorted(map(repr, new)))} to the dictionary `{n}` of the caller')
     if name == 'dropout_forward' and any(t.watched.random for t in trials):
         (notes if course else said).append('it uses the global generator although a seed is given, which changes all other draws: use np.random.default_rng(seed)')
     return said, notes
@@ -1617,11 +1671,16 @@ def hints(
     return [wrong, f'Read [the derivation]({chapter}.ipynb#{section}).', f'The formula: `{formula(name)}`',
             f'The function in the book:\n\n```python\n{solution(name)}```']
 
+def _takes(name):
+    "Names of the arguments of an exercise."
+    if name == 'dropout_forward': return ['x', 'dropout_param']
+    return [n for f in EXERCISES[name].forms[:1] for n, p in inspect.signature(f).parameters.items() if p.default is p.empty] or ['dout', 'cache']
+
 def blank(name: str # of an exercise
          ) -> str: # Python
     "A function to fill in."
     e = EXERCISES[name]
-    takes = dict(dropout_forward='x, dropout_param').get(name) or (', '.join(inspect.signature(e.forms[0]).parameters) if e.forms else 'dout, cache')
+    takes = ', '.join(_takes(name))
     cached = f'\n    # cache holds {", ".join(k for k in e.problems()[0].args["cache"] if k != "lr")}' if 'cache' in takes else ''
     gives = ', '.join(n.strip('_') for n in e.gives) or 'w, config'
     return f'def {name}({takes}):\n    "{e.words[0].upper()}{e.words[1:]}."{cached}\n    {gives} = {", ".join(["None"] * len(gives.split(", ")))}\n    return {gives}\n'
@@ -1701,18 +1760,51 @@ def check(
     "Try a function on the data of an exercise, and say what is wrong with it. Raises `KeyError` with the names there are."
     if name not in EXERCISES: raise KeyError(f'no exercise {name!r}; there are {", ".join(EXERCISES)}')
     e = EXERCISES[name]
-    trials = [t for i, solved in enumerate(_solved(name)) if (t := _try(e, i, solved, function, forward))]
+    failed = _fails(e, forward) if forward and e.forward else ''
+    trials, cache = _trials(name, e, function, None if failed else forward)
+    if failed and all(t.error for t in trials): return Report(name, False, [f'it cannot be checked, since {e.forward}, whose cache it takes, fails: {failed}'])
+    notes = [f'checked without {e.forward}, the cache being {cache}' + f'; it fails: {failed}' * bool(failed)] if failed or cache in e.caches else []
     wrote = any(t.watched.changed for t in trials)
     trials = [t for t in trials if not (t.problem.layout is _odd and wrote or t.error and t.problem.may_raise and re.match(t.problem.may_raise, t.error))]
-    said, notes, others, wrong = *_numbers(name, e, trials, course), {t.number: t.wrong(e) for t in trials}
+    readings = []
+    for reading in _conventions(name, e, trials, course):
+        readings.append((*reading, *_numbers(name, *reading[:2], course)))
+        if not _unexplained(readings[-1][3]): break
+    else: del readings[1:]
+    e, trials, convention, said, more, others = readings[-1]
+    notes += more + convention
     for found in (_besides(name, e, trials, course), _shapes(e, trials)): said, notes = said + found[0], notes + found[1]
-    errors = {}
-    for t in trials: errors.setdefault(t.error, []).append(t.problem.label)
+    errors, wrong = {}, {t.number: t.wrong(e) for t in trials}
+    for t in trials: errors.setdefault(_as_called(name, trials[0].problem, t.error), []).append(t.problem.label)
     said += [error + (f' (with {", ".join(labels)})' if len(labels) < len(trials) else '') for error, labels in errors.items() if error]
     if not said or said[0].startswith(UNKNOWN): said = _again(e, trials[0], function) + said
     checks = [(t.problem.label, t.problem.optional or not (t.error or wrong[t.number]),
                t.error or ', '.join(wrong[t.number]) + ' (noted)' * bool(wrong[t.number] and t.problem.optional)) for t in trials]
     return Report(name, not said, list(dict.fromkeys(said)), notes, others, checks)
+
+# %% ../nbs/08_exercises.ipynb #afb2ed75
+def _as_called(name, p, error):
+    "An error, with how the function was called if it seems to take other arguments."
+    if not re.search("positional argument|unexpected keyword|TypeError.*'dict'", error): return error
+    options = [f'{n} is a dictionary of {", ".join(v) if isinstance(v, dict) else "p, mode, seed"}' for n, v in zip(_takes(name), p.args.values())
+               if isinstance(v, dict) or n == 'dropout_param']
+    return f'it is called as {name}({", ".join(_takes(name))}){", where " * bool(options)}{" and ".join(options)}; yours takes other arguments: {error}'
+
+def _conventions(name, e, trials, course):
+    "The exercise and its trials under the accepted conventions by which most outputs are right, with a note."
+    def rights(reading): return sum(len(t.right) - len(t.wrong(e)) for t in reading[1] if not t.error)
+    readings = [(e, trials, [])]
+    for text, f in (*e.accepted.items(), *(e.course.items() if course else ())):
+        under, other = [t._replace(right={k: _as_type(r, _tried(name, f, t.number).get(k, r)) for k, r in t.right.items()}) for t in trials], e
+        if isinstance(f, tuple):
+            forms = tuple(_like(form, form.__name__, *f) for form in e.forms)
+            other = e._replace(forms=forms, book=forms[0], wrong={words: _like(e.forms[0], '_changed', *w, *f) for words, w in e.wrong.items()})
+        elif any(t.wrong(e) for t in under if not t.problem.says): continue
+        readings.append((other, under, [f'another convention: {text}']))
+    return [r for r in readings if rights(r) == max(map(rights, readings))]
+
+# %% ../nbs/08_exercises.ipynb #db6f2e62
+def _unexplained(said): return any(UNKNOWN in text or 'is not explained by' in text for text in said)
 
 def _numbers(name, e, trials, course):
     "Sentences about wrong numbers, notes, and other changes that give the same."
@@ -1724,9 +1816,12 @@ def _numbers(name, e, trials, course):
         for t in single: (notes if t.problem.optional or course else said).append(t.problem.says)
     wrong = list(dict.fromkeys(k for t in ran for k in t.wrong(e)))
     if not wrong: return said, notes, []
-    for text, f in (*e.accepted.items(), *(e.course.items() if course else ())):
-        if all(t.same(_tried(name, f, t.number), t.right, e) for t in ran): return said, [*notes, f'another convention: {text}'], []
     found, others = _diagnose(name, e, ran, wrong, course)
+    finite = [t for t in ran if all(np.isfinite(a).all() for a in t.found.values())]
+    slips = list(dict.fromkeys(k for t in finite for k in t.wrong(e)))
+    if slips and len(finite) < len(ran) and _unexplained(found):
+        found, others = _diagnose(name, e, finite, slips, course)
+        found.append(f'besides, the results are nan or infinite with {", ".join(t.problem.label for t in ran if t not in finite)}')
     nowhere = [k for k in wrong if not any(np.isfinite(t.found.get(k, 0)).any() for t in ran)]
     if nowhere: said = [f'{", ".join(nowhere)}: nan or infinite with all data; what follows gives such numbers, too', *found, *said]
     else: said = found + said

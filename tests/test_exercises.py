@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bnnp import exercises
 from bnnp.exercises import EXERCISES, check
 from bnnp.grade import Settings, grade, grade_command
 from bnnp.sandbox import Sandbox
@@ -99,7 +100,7 @@ def test_the_command_writes_what_gradescope_reads(tmp_path, capsys):
     assert 'holds at equality' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('name, content, said', [('missing.py', None, 'missing.py'), ('python2.py', 'print "no"', 'SyntaxError'), ('empty.py', '', 'none of the exercises'),
+@pytest.mark.parametrize('name, content, said', [('missing.py', None, 'missing.py'), ('python2.py', 'print "no"', 'as in Python 2'), ('broken.py', 'def f(: pass', 'SyntaxError'), ('empty.py', '', 'none of the exercises'),
                                                  ('loops.py', 'x = [i for i in iter(int, 1)]', 'stopped'), ('notes.ipynb', '{', 'Error')])
 def test_what_cannot_be_graded_is_said(tmp_path, capsys, name, content, said):
     path, out = tmp_path/name, tmp_path/'results.json'
@@ -130,8 +131,8 @@ class TwoLayerNet(object):
         W1, b1, W2, b2 = (self.params[k] for k in ('W1', 'b1', 'W2', 'b2'))
         h, cache = relu_forward(X @ W1 + b1)
         s = h @ W2 + b2
-        p = np.exp(s - s.max(axis=1, keepdims=True)); p /= p.sum(axis=1, keepdims=True)
-        n = np.arange(len(y)); loss = -np.log(p[n, y]).mean() + .5 * self.reg * (np.sum(W1**2) + np.sum(W2**2))
+        s = s - s.max(axis=1, keepdims=True); total = np.exp(s).sum(axis=1, keepdims=True); p = np.exp(s) / total
+        n = np.arange(len(y)); loss = (np.log(total)[:, 0] - s[n, y]).mean() + .5 * self.reg * (np.sum(W1**2) + np.sum(W2**2))
         p[n, y] -= 1; p /= len(y); da = relu_backward(p @ W2.T, cache)
         return loss, dict(W1=X.T @ da + self.reg * W1, b1=da.sum(0), W2=h.T @ p + self.reg * W2, b2=p.sum(0))
 ''')
@@ -185,16 +186,189 @@ def test_a_number_in_the_place_of_an_option_is_named(name, option, number):
 
 
 def test_an_explanation_leaves_right_what_is_right():
-    "Summed before the mask, db1 is wrong and dW1 right."
+    "Summed before the mask, db1 is wrong and dW1 right. That no maximum is subtracted does not hide it."
     def net(params, X, y, reg):
         loss, grads = EXERCISES['two_layer_loss'].forms[0](params, X, y, reg)
         h = np.maximum(0, X @ params['W1'] + params['b1'])
         e = np.exp(h @ params['W2'] + params['b2'])
         d = (e / e.sum(1, keepdims=True) - np.eye(3)[y]) / len(X)
         return loss, grads | dict(b1=(d @ params['W2'].T).sum(0))
-    assert check('two_layer_loss', net).diagnoses[0].startswith('in grads b1, `dh` stands where `da` belongs')
+    said = check('two_layer_loss', net).diagnoses
+    assert said[0].startswith('in grads b1, `dh` stands where `da` belongs') and 'nan or infinite with large scores' in said[-1]
 
 
 def test_not_a_number_is_said_as_such():
     found = check('softmax_loss', lambda x, y: (np.nan, np.full_like(x, np.nan)))
     assert not found.passed and found.diagnoses[0].startswith('loss, dx: nan or infinite') and 'lacks' not in str(found)
+
+
+NET = """
+class TwoLayerNet:
+    def __init__(self, input_size, hidden_size, output_size, std=1e-4):
+        self.params = {NAME + '1': std * np.ones((input_size, hidden_size)), 'b1': np.zeros(hidden_size),
+                       NAME + '2': std * np.ones((hidden_size, output_size)), 'b2': np.zeros(output_size)}
+    def loss(self, X, y=None, reg=0.0):
+        W1, b1, W2, b2 = self.params.values()
+        h = np.maximum(X.dot(W1) + b1, 0)
+        s = h.dot(W2) + b2
+        s = s - s.max(axis=1)[:, None]
+        logs = s - np.log(np.exp(s).sum(axis=1))[:, None]
+        d = np.exp(logs) - np.eye(len(b2))[y]
+        d /= len(X)
+        da = d.dot(W2.T) * (h > 0)
+        loss = -logs[range(len(y)), y].mean() + HALF * reg * ((W1 * W1).sum() + (W2 * W2).sum())
+        return loss, {'W1': X.T.dot(da) + 2 * HALF * reg * W1, 'b1': da.sum(axis=0), 'W2': h.T.dot(d) + 2 * HALF * reg * W2, 'b2': d.sum(axis=0)}
+"""
+
+
+@pytest.mark.parametrize('half', [.5, 1.])
+def test_a_net_whose_loss_takes_reg_is_graded(tmp_path, half):
+    code = f'NAME, HALF = "W", {half}\n' + NET
+    report = results_of(submission(tmp_path, code))['two_layer_loss']
+    assert report.passed and any('no 1/2' in n for n in report.notes) == (half == 1)
+    for old, new, says in ((' - s.max(axis=1)[:, None]', '', 'no maximum is subtracted'), ('s.max(axis=1)[:, None]', 's.max()', 'max` mixes all rows'),
+                           ('-logs[range(len(y)), y]', '-np.log(np.exp(logs)[range(len(y)), y])', 'a probability that can be 0'), ('h.T.dot(d) + 2', 'h.T.dot(d) + 0', 'reg * W2')):
+        said = results_of(submission(tmp_path, code.replace(old, new)))['two_layer_loss'].diagnoses
+        assert says in said[0], (old, said)
+    said = results_of(submission(tmp_path, code.replace('"W"', '"weights"')))['two_layer_loss'].diagnoses
+    assert 'are called weights1, b1, weights2, b2, where W1, b1, W2, b2 are expected' in said[0]
+
+
+@pytest.mark.parametrize('name, code', {
+    'relu_backward': 'def relu_backward(dA, cache): return np.where(cache > 0, dA, 0)',
+    'affine_backward': 'def affine_backward(d, cache):\n    x, w, b = cache\n    return (d @ w.T).reshape(x.shape), x.reshape(len(x), -1).T @ d, d.sum(axis=0)',
+    'dropout_backward': 'def dropout_backward(dout, cache):\n    param, mask = cache\n    return dout * mask if param["mode"] == "train" else dout'}.items())
+def test_a_backward_without_its_forward_gets_a_cache_as_courses_pack_it(tmp_path, name, code):
+    report = results_of(submission(tmp_path, code))[name]
+    assert report.passed and 'the cache being' in report.notes[0]
+    wrong = code.replace('cache > 0', 'cache >= 0').replace('d.sum(axis=0)', 'd.mean(axis=0)').replace('dout * mask', 'dout * (mask > 0) * 3')
+    report = results_of(submission(tmp_path, wrong))[name]
+    assert not report.passed and 'Error' not in report.diagnoses[0]
+
+
+def test_dropout_is_diagnosed_in_the_reading_of_p_that_fits():
+    def layer(share, train, test, draw='uniform'):
+        def dropout_forward(x, dropout_param):
+            p, rng = dropout_param['p'], np.random.default_rng(dropout_param['seed'])
+            kept = (rng.uniform(size=x.shape) if draw == 'uniform' else rng.normal(size=x.shape)) < share(p)
+            return (x * kept * train(p) if dropout_param['mode'] == 'train' else x * test(p)), None
+        return check('dropout_forward', dropout_forward, course=True)
+    p, drop, one = (lambda p: p), (lambda p: 1 - p), (lambda p: 1)
+    over_p, over_drop = (lambda p: 1 / p), (lambda p: 1 / (1 - p))
+    assert layer(p, one, p).passed and layer(p, over_p, one).passed and layer(drop, one, drop).passed and layer(drop, over_drop, one).passed
+    for report, says in ((layer(p, over_p, drop), 'at test by 1 - p, the probability of dropping; the right factors are 1 / p and 1'),
+                         (layer(p, over_drop, one), '1 / (1 - p): it divides by the probability of dropping'), (layer(p, over_p, one, 'normal'), 'normal numbers'),
+                         (layer(p, one, one), 'gets p times as much'), (layer(drop, over_p, one), '1 / p: it divides by the probability of dropping')):
+        assert len(report.diagnoses) == 1 and says in report.diagnoses[0], report
+
+
+BIASED = EXERCISES['batchnorm_forward'].forms[0], ('var * N / max(N - 1, 1)', 'var'), ('np.ones(D)', 'np.zeros(D)')
+
+@pytest.mark.parametrize('change, says', {
+    ('running_mean) / np.sqrt(running_var + eps)', 'running_mean) / np.sqrt(running_var)'): 'eps is missing',
+    ('gamma * xhat + beta', "(gamma * xhat + beta if bn_param['mode'] == 'train' else xhat)"): 'test mode does not apply gamma and beta',
+    ('+ (1 - momentum) * unbiased', '+ (1 - momentum) * np.sqrt(unbiased)'): 'the standard deviation stands where the variance',
+    ('running_mean + (1 - momentum) * mu', 'running_mean * 0 + mu'): ''}.items())
+def test_batch_norm_is_diagnosed_in_the_convention_that_it_follows(change, says):
+    form = exercises._like(BIASED[0], 'of_a_course', *BIASED[1:])
+    assert check('batchnorm_forward', form, course=True).passed and not check('batchnorm_forward', form).passed
+    report = check('batchnorm_forward', exercises._like(form, 'of_a_course', change), course=True)
+    assert not report.passed and says in report.diagnoses[0] and 'not explained' not in str(report)
+    assert not any('float64' in n for n in report.notes) and any('starts at 0' in n for n in report.notes)
+
+
+def test_a_forward_that_fails_is_named_as_such(tmp_path):
+    fails = 'def layernorm_forward(x, gamma, beta, ln_param): return nothing\n'
+    code = fails + 'def layernorm_backward(dout, cache):\n    xhat, gamma, std = cache\n    return dout, dout, dout\n'
+    said = results_of(submission(tmp_path, code))['layernorm_backward'].diagnoses
+    assert len(said) == 1 and 'since layernorm_forward, whose cache it takes, fails: NameError' in said[0]
+    for body in 'raise ValueError', 'return x', 'while True: pass':
+        report = results_of(submission(tmp_path, RELU.replace('return np.maximum(x, 0), x', body)))['relu_backward']
+        assert report.passed and 'relu_forward' in report.notes[0]
+    assert 'forward=' not in str(results_of(submission(tmp_path, code.replace(fails, '')))['layernorm_backward'])
+
+
+@pytest.mark.parametrize('name, code, says', [
+    ('layernorm_forward', 'def layernorm_forward(x, gamma, beta, eps=1e-5): return gamma * (x - x.mean(1)[:, None]) / np.sqrt(x.var(1) + eps)[:, None], None',
+     'called as layernorm_forward(x, gamma, beta, ln_param), where ln_param is a dictionary of eps; yours takes other arguments'),
+    ('dropout_forward', 'def dropout_forward(x, p): return x / (1 - p), None', 'where dropout_param is a dictionary of p, mode, seed'),
+    ('relu_forward', 'def relu_forward(x, slope): return x, x', 'called as relu_forward(x); yours takes other arguments'),
+    ('relu_forward', 'def relu_forward(x): return np.clip(x, 0, 1000), x', 'the output is cut off at 1000'),
+    ('rmsprop', 'def rmsprop(w, dw, config):\n    c = config["cache"] = config["decay_rate"] * config.get("cache", 0) + (1 - config["decay_rate"]) * dw * dw\n'
+                '    return (w - config["learning_rate"] * dw) / (np.sqrt(c) + config["epsilon"]), config', 'parentheses too many: `w` is divided')])
+def test_what_is_wrong_is_said(tmp_path, name, code, says):
+    assert says in results_of(submission(tmp_path, code))[name].diagnoses[0]
+
+
+def layernorm(dout, cache, gamma=1, axis=1, over=None):
+    "The gradients, with gamma in the place of that of the cache."
+    xhat, inv_std = cache['xhat'], cache['inv_std']
+    d = dout * (cache['gamma'] if over is None else 1)
+    dx = inv_std * (d - d.mean(1, keepdims=True) * (axis == 1) - d.sum(0) / d.shape[1] * (axis == 0) - xhat * (d * xhat).mean(1, keepdims=True))
+    return dx * (1 if gamma is None else cache['gamma']), (dout * xhat).sum(0), dout.sum(0)
+
+
+@pytest.mark.parametrize('options, says', [(dict(), 'multiplied by gamma once more'), (dict(over=1), 'gamma outside the means'), (dict(over=1, axis=0), 'outside a sum over the batch')])
+def test_a_gamma_in_another_place_is_named(options, says):
+    assert check('layernorm_backward', lambda dout, cache: layernorm(dout, cache, None)).passed
+    assert says in check('layernorm_backward', lambda dout, cache: layernorm(dout, cache, **options)).diagnoses[0]
+
+
+def test_the_mean_in_the_place_of_the_centred_x_is_named():
+    def wrong(dout, cache):
+        d, mu, inv_std = cache['gamma'] * dout, cache['mu'], cache['inv_std']
+        return inv_std * (d - d.mean(0)) - inv_std**3 * mu**2 * d.mean(0), (dout * cache['xhat']).sum(0), dout.sum(0)
+    assert 'the mean mu in the place of x - mu' in check('batchnorm_backward', wrong).diagnoses[0]
+
+
+def test_keys_that_a_norm_adds_are_noted():
+    def adds(x, gamma, beta, ln_param):
+        ln_param['mode'] = 'train'
+        return EXERCISES['layernorm_forward'].forms[0](x, gamma, beta, ln_param)
+    report = check('layernorm_forward', adds)
+    assert report.passed and "adds 'mode' to the dictionary `ln_param`" in report.notes[0]
+
+
+PRINTS = 'def relu_forward(x):\n    if x is None: print "x is", x\n    print "%d of %d" % (len(x),\n                       1)\n    return np.maximum(x, 0), x\ndef relu_backward(dout, cache): return dout * (cache > 0) dout\n'
+
+def test_what_cannot_be_parsed_costs_itself_only(tmp_path, capsys):
+    path = submission(tmp_path, PRINTS + RELU.splitlines()[1].replace('relu_', 'leaky_') + '\n')
+    grades, skipped = grade([path], FAST)
+    assert [(g.name, g.report.passed) for g in grades] == [('relu_forward', True)]
+    assert len(skipped) == 3 and all('as in Python 2' in s for s in skipped[:2]) and 'line 8: SyntaxError' in skipped[2] and 'from line 8 on is skipped' in skipped[2]
+    (tmp_path/'broken.ipynb').write_text('{')
+    grades, skipped = grade([path, tmp_path/'broken.ipynb'], FAST)
+    assert len(grades) == 1 and 'broken.ipynb cannot be read: JSONDecodeError' in skipped[-1]
+    many = submission(tmp_path, RELU + ''.join(f'x{i} = missing{i}\n' for i in range(9)), 'many.py')
+    assert grade_command([str(many)]) == 0 and 'and 4 more' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('cell', ['?np.sum', 'np.sum?', 'files = !ls', '!pip install \\\n    numpy', '%time x = 1\n', 'if True:\n    %matplotlib inline', '%%bash\nls', 'print "x"'])
+@pytest.mark.parametrize('old', [False, True])
+def test_cells_that_are_no_python_are_skipped(tmp_path, cell, old):
+    sources = ['import numpy as np\n' + cell if not cell.startswith('%%') else 'import numpy as np', cell, '%%time\n' + RELU]
+    cells = [{'cell_type': 'code', 'input' if old else 'source': s.splitlines(True)} for s in sources]
+    path = tmp_path/'mine.ipynb'
+    path.write_text(json.dumps(dict(nbformat=3, worksheets=[dict(cells=cells)]) if old else dict(cells=cells)), encoding='utf-8-sig')
+    found = results_of(path)
+    assert len(found) == 2 and all(r.passed for r in found.values())
+
+
+def test_code_that_trains_is_stopped_and_the_rest_graded(tmp_path):
+    path = submission(tmp_path, 'losses = [i for i in iter(int, 1)]\n' + RELU)
+    grades, skipped = grade([path], FAST)
+    assert all(g.report.passed for g in grades) and len(grades) == 2
+    assert 'line 3: stopped after' in skipped[0] and '__main__' in skipped[0]
+
+
+def test_names_match_without_case_and_underscores(tmp_path, capsys):
+    path = submission(tmp_path, 'def SGD(w, dw, config): return w - config["learning_rate"] * dw, config\nclass Adam: pass\n' + RELU.replace('relu_forward', 'ReLU_Forward'))
+    assert grade_command([str(path)]) == 0
+    out = capsys.readouterr().out
+    assert out.count('passed') == 3 and 'not in the files: affine_forward' in out and ' adam' in out.split('not in the files')[1]
+
+
+def test_both_nets_of_a_course_are_graded(tmp_path):
+    net = 'class {}:\n    def __init__(self, *args, **kwargs): self.params = dict.fromkeys(["W1", "b1", "W2", "b2"])\n    def loss(self, X, y): return {}\n'
+    report = results_of(submission(tmp_path, net.format('TwoLayerNet', '0, {}') + net.format('FullyConnectedNet', 'None')))['two_layer_loss']
+    assert not report.passed and any('FullyConnectedNet.loss would not pass: nothing is returned' in n for n in report.notes)
