@@ -491,7 +491,7 @@ def _pick(value: dict, outcome) -> float: # NaN for None
     if isinstance(outcome, str) and outcome not in value: raise ValueError(f'a result has no {outcome!r}: there are {", ".join(value)}')
     found = outcome(value) if callable(outcome) else value[outcome]
     try: return math.nan if found is None else float(found)
-    except (TypeError, ValueError, OverflowError): raise ValueError(f'outcome {outcome!r} must be a number, got {found!r:.80}') from None
+    except (TypeError, ValueError, OverflowError): raise ValueError(f'{outcome!r} of a result must be a number, got {clean(repr(found), 80)}') from None
 
 def by_label(results: list, outcome='best_val_acc') -> dict: # by label, a dictionary from seed to number
     "An outcome of all runs that did not fail: the name of a number, or a function of what the measure returned."
