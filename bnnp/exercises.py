@@ -1381,6 +1381,7 @@ def _two_layer_loss(params, X, y, reg):
     db1 = da.sum(axis=0)
     return loss, dict(W1=dW1, b1=db1, W2=dW2, b2=db2)
 
+# %% ../nbs/08_exercises.ipynb #5d1e7a91
 def _two_layer_right(e, p):
     a = p.args
     net = FullyConnectedNet([5], 4, 3, reg=a['reg'], dtype=float, seed=0, weight_scale=1.)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DTYPE', 'CHOICES', 'TINY', 'LEAST', 'RunConfig', 'run_name', 'build', 'header', 'is_unfinished', 'open_run',
-           'expect_writable', 'write_result', 'run', 'add_options', 'train_parser', 'parse_config', 'one_line_errors',
-           'train_command']
+           'expect_writable', 'write_result', 'run', 'add_options', 'train_parser', 'expect_least', 'parse_config',
+           'one_line_errors', 'train_command']
 
 # %% ../nbs/a_runs.ipynb #d5dbdab7
 import argparse, errno, os, platform, signal, sys, time, warnings
@@ -218,12 +218,16 @@ def _expect_buildable(config: RunConfig) -> None:
     positive = min(config.hidden_dims) > 0                      # if not, the message should show them as they are
     build(replace(config, hidden_dims=(1,) * len(config.hidden_dims)) if positive else config, TINY)
 
+def expect_least(args: argparse.Namespace, least: dict) -> None: # least number by name of the option
+    "Raise a `ValueError` about a whole number that was given and is too small."
+    for name, low in least.items():
+        if getattr(args, name) is not None: expect(f'--{name}', getattr(args, name), whole(low))
+
 def _expect_consistent(args: argparse.Namespace) -> None:
     "Raise a `ValueError` about options that a network and a solver do not know."
     if args.use_batchnorm and args.normalization not in (None, 'batchnorm'):
         raise ValueError(f'--use_batchnorm contradicts --normalization {args.normalization}')
-    for name, least in LEAST.items():
-        if getattr(args, name) is not None: expect(f'--{name}', getattr(args, name), whole(least))
+    expect_least(args, LEAST)
     if args.resume and not args.checkpoint_dir: raise ValueError('--resume needs a --checkpoint_dir')
 
 def parse_config(argv: list) -> tuple: # the configuration, and the other options

@@ -12,7 +12,7 @@ __all__ = ['EXPERIMENTS', 'NO_NUMBERS', 'TABLES', 'Row', 'Notes', 'prepared', 'd
            'sweep_command']
 
 # %% ../nbs/a_sweeps.ipynb #bc46a0ad
-from .runs import CHOICES, RunConfig, build, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
+from .runs import CHOICES, RunConfig, build, expect_least, header, one_line_errors, run, run_name, train_command   # sets what BLAS reads: first
 
 # %% ../nbs/a_sweeps.ipynb #2b44742a
 import argparse, hashlib, inspect, json, logging, math, os, shutil, signal, sys, tempfile, threading, time
@@ -698,9 +698,7 @@ def _report(experiment: Experiment, results: list, args: argparse.Namespace) -> 
 def sweep_command(argv: list = None) -> None: # words of the command line; None for those of the process
     "Make the runs of an experiment from the command line; a mistake is one line on stderr and a status other than 0."
     args = (parser := sweep_parser()).parse_args(argv)
-    try:
-        for name, least in dict(seeds=1, first_seed=0, workers=1).items():
-            if getattr(args, name) is not None: expect(f'--{name}', getattr(args, name), whole(least))
+    try: expect_least(args, dict(seeds=1, first_seed=0, workers=1))
     except ValueError as e: parser.error(str(e))
     if args.store and args.summary == '': parser.error('--store needs a folder of summaries: --summary DIR')
     if args.summary is None: args.summary = _default_summary()
