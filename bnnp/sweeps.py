@@ -20,7 +20,7 @@ import multiprocessing as mp
 from collections import Counter, defaultdict, deque, namedtuple
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from itertools import islice, product
@@ -664,10 +664,13 @@ def dask_executor(address: str): # of a scheduler, such as tcp://host:8786
     except ImportError: raise ValueError("--scheduler needs Dask: pip install 'bnnp[dask]'") from None
     for name in 'distributed.client', 'distributed.utils', 'tornado.application':
         logging.getLogger(name).disabled = True                # what goes wrong is said in a line
-    with Client(address, timeout='10s') as client:
-        executor = client.get_executor()
-        try: yield executor
-        finally: executor.shutdown(wait=False)                 # cancels what is left after Ctrl-C
+    client = Client(address, timeout='10s')
+    executor = client.get_executor()
+    try: yield executor
+    finally:
+        with suppress(Exception):                              # how leaving goes is not how the sweep went
+            executor.shutdown(wait=False)                      # cancels what is left after Ctrl-C
+            client.close(timeout=5)
 
 # %% ../nbs/a_sweeps.ipynb #a52d5b3a
 def _sweep_or_say(experiment: Experiment, executor: Executor, args: argparse.Namespace) -> list: # of `Result`

@@ -4,14 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
 from bnnp.data import DataError, get_data, load_cifar10
-from bnnp.runs import RunConfig
-from bnnp.sweeps import EXPERIMENTS, Experiment, key, perform, prepared, read_record, sweep, train_once, trained, trials
+from bnnp.runs import RunConfig, one_line_errors
+from bnnp.sweeps import EXPERIMENTS, Experiment, dask_executor, key, perform, prepared, read_record, sweep, train_once, trained, trials
 from processes import alive, children, until
 
 TESTS = Path(__file__).parent
@@ -211,6 +212,18 @@ def test_the_command_with_a_scheduler_is_stopped(tmp_path):
         said, _ = stopped(process, tmp_path/'logs', signal.SIGINT)
         assert process.returncode == 130 and 'of 160 runs are done and kept' in said
         assert all(w.poll() is None for w in workers)                      # they are not ours to end
+
+
+def test_a_scheduler_slow_to_let_go_does_not_change_how_a_sweep_ended(monkeypatch):
+    distributed = pytest.importorskip('distributed')
+    class Client:
+        def __init__(self, *args, **kwargs): pass
+        def get_executor(self): return SimpleNamespace(shutdown=lambda wait: None)
+        def close(self, timeout): raise distributed.TimeoutError(f'timed out after {timeout} s.')
+    monkeypatch.setattr(distributed, 'Client', Client)
+    with pytest.raises(SystemExit) as left, one_line_errors(), dask_executor('tcp://somewhere:1'): sys.exit(130)
+    assert left.value.code == 130
+    with dask_executor('tcp://somewhere:1') as executor: assert executor.shutdown
 
 
 @posix
