@@ -231,7 +231,7 @@ PEERS = {'torch': ['torch', 'torch fused'], 'jax': ['jax'], 'sklearn': ['sklearn
 
 # %% ../nbs/a_benchmarks.ipynb #c56fd4a2
 def serve(name: str, shape: str, threads: str) -> None:
-    "The life of a contender's process: for each line that it is sent, a number of seconds, run for about as long and print seconds a step."
+    "The loop of a contender's process: read a number of seconds, run about that long, print the seconds per step."
     try: step = CONTENDERS[name](parse_shape(shape), int(threads))
     except (ImportError, NotImplementedError) as e: return print(f'absent: {e}', flush=True)
     begin, count = time.perf_counter(), 0

@@ -53,7 +53,7 @@ def _draw(seed, block):
     return np.clip(X, 0, 255, out=X).astype(np.uint8), y
 
 # %% ../nbs/00_data.ipynb #4c79413d
-def load_shapes10(n: int, seed: int = 0) -> tuple: # X (n, 3, 32, 32) uint8 and y (n,) int64; of a seed the first are the same for every n
+def load_shapes10(n: int, seed: int = 0) -> tuple: # X (n, 3, 32, 32) uint8 and y (n,) int64; for one seed, the first equal for all n
     "Ten classes of drawn images: five shapes, striped or checked, on a noisy ground. Raises `ValueError`."
     n, seed = expect('n', n, whole(1)), expect('seed', seed, whole())
     X, y = np.empty((n, 3, 32, 32), np.uint8), np.empty(n, np.int64)
@@ -181,7 +181,7 @@ def get_CIFAR10_data(
 
 # %% ../nbs/00_data.ipynb #bba4772c
 def epoch_batches(num_train: int, batch_size: int, seed: int, epoch: int) -> np.ndarray: # (num_batches, batch_size) int64 indices
-    "The batches of one epoch: a function of seed and epoch alone; one batch if there are fewer images than it has. Raises `ValueError`."
+    "The batches of one epoch, a function of seed and epoch alone; one smaller batch if images are too few. Raises `ValueError`."
     n, size = expect('num_train', num_train, whole(1)), expect('batch_size', batch_size, whole(1))
     rng = np.random.default_rng([0x62617463686573, expect('seed', seed, whole()), expect('epoch', epoch, whole())])
     size = min(size, n)
@@ -212,7 +212,7 @@ AUGMENT_STREAM = 0x6d6f7665     # keeps flips and shifts apart from other random
 
 @dataclass(frozen=True)
 class Augment:
-    "Mirror and shift the images of a training batch, each by what seed and step say."
+    "Mirror and shift the images of a training batch at random, by seed and step."
     flip: bool = False # mirror every second image, on average
     shift: int = 0 # up to so many pixels, in both directions
     seed: int = 0 # of the run

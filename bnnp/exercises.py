@@ -58,7 +58,7 @@ def _and_layouts(problems):
 
 # %% ../nbs/08_exercises.ipynb #098f84ad
 class Refused(Exception):
-    "A result that is not of the kind the exercise asks for; the message is for the learner."
+    "A result of the wrong kind; the message is for the learner."
 
 def fresh(
     value, # arrays, and dictionaries and tuples of them
@@ -78,7 +78,7 @@ def _changed(before, after, name):
     return [] if same else [name]
 
 class Watched:
-    "A function that gets copies of its arguments, and what it did besides returning something."
+    "A function called with copies of its arguments, and its side effects."
     def __init__(self, f, layout, state):
         self.f, self.layout, self.state, self.changed, self.left, self.random = f, layout, state, set(), {}, False
 

@@ -146,7 +146,7 @@ def remove_leftovers(folder) -> None:
             if dead: path.unlink()
 
 def write_whole(path, content: bytes) -> None:
-    "Write a file so that at no moment a part of it stands under its name."
+    "Write a file atomically: it is never partly there."
     remove_leftovers(Path(path).parent)
     with whole_file(path) as f: f.write(content)
 

@@ -20,7 +20,7 @@ from .sandbox import Sandbox, Stopped
 # %% ../nbs/08c_grading.ipynb #66939b58
 @dataclass
 class Settings:
-    "What counts in a class, as its file of points says it."
+    "What counts in a class, read from its points file."
     points: dict = None # points by exercise; None: one for each that is found. What is named and not found counts 0 of its points
     course: bool = True # do the conventions of the courses pass, with a note?
     seconds: float = 10 # for each function

@@ -149,7 +149,7 @@ def progress_bar(**options): # for `tqdm`; a context manager with `update`
     return tqdm(**options)
 
 def say(text: str) -> None:
-    "Print a line, above the progress bar if there is one; that nobody listens, or a disk is full, ends no run."
+    "Print a line, above the progress bar if any; a closed pipe or a full disk ends no run."
     encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'
     try:
         tqdm.write(text.encode(encoding, 'replace').decode(encoding), file=sys.stdout)

@@ -86,7 +86,7 @@ def expect_known(
     known: Iterable, # names
 ) -> None:
     "Raise a `ValueError` about names that are not known."
-    known = list(known)
+    known = list(dict.fromkeys(known))
     unknown = [name for name in given if name not in known]
     if unknown: raise ValueError(f'unknown {what} {", ".join(map(repr, unknown))}: there are {", ".join(map(str, known))}')
 
@@ -96,7 +96,7 @@ def expect_results(
     got, # what it returned
     names: tuple, # of the results that it must return
 ) -> tuple: # of so many
-    "Raise a `TypeError` unless a function returned so many results."
+    "Raise a `TypeError` unless the number of results is right."
     if isinstance(got, (tuple, list)) and len(got) == len(names): return got
     found = f'{len(got)} results' if isinstance(got, (tuple, list)) else f'one {type(got).__name__}'
     raise TypeError(f'{what} must return {", ".join(names)}, got {found}')

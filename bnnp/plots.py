@@ -263,7 +263,7 @@ def own_runs(runs: list, folder: Path) -> list: # of `RunRecord`
     return own or below
 
 def usable_runs(folder: str) -> list: # of `RunRecord`
-    "The runs in a folder, with a line for each file that is none; leaves with a message if there is nothing to draw."
+    "The runs in a folder, with a line per skipped file; exits with a message if there is nothing to draw."
     train = 'python train.py' if Path(sys.argv[0]).name == 'plot_results.py' else 'bnnp_train'
     advice = f'train one with: {train} --use_batchnorm' + ('' if folder == 'submission_logs' else f' --log_dir {folder}')
     try: runs, skipped = load_runs(folder)

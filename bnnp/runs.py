@@ -108,7 +108,7 @@ def is_unfinished(path: Path) -> bool:
     except LogError: return False
 
 def open_run(config: RunConfig, data: dict, log_dir, checkpoint_dir=None, resume: bool = False, threads: int = 1) -> tuple:
-    "The log, and the name of checkpoints or None, of a new run, which collide with no older ones, or of the run to go on with."
+    "Log and checkpoint name (or None) of the run to resume, or of a new run that collides with no older one."
     log_dir, states = as_path(log_dir), as_path(checkpoint_dir) if checkpoint_dir else None
     log_of = lambda name: log_dir/f'{name}.jsonl'
     saved = lambda name: states is not None and bool(checkpoints(states/name))

@@ -341,7 +341,7 @@ class Sandbox(Worker):
 
 # %% ../nbs/a_sandbox.ipynb #1e51c673
 def give_back(mine, theirs) -> None:
-    "Do to an argument what was done to its copy."
+    "Apply a copy's changes to the argument."
     if isinstance(mine, np.ndarray) and mine.flags.writeable and isinstance(theirs, np.ndarray) and mine.shape == theirs.shape: mine[...] = theirs
     elif isinstance(mine, dict) and isinstance(theirs, dict):
         for k, v in theirs.items():

@@ -197,7 +197,7 @@ def as_input(self: Solver, X: np.ndarray, index: np.ndarray, memory=None) -> np.
 
 @patch
 def training_batch(self: Solver) -> tuple: # X in the model's dtype, y
-    "The batch of the next step, changed at random if the solver has been told to."
+    "The batch of the next step, augmented if augment is set."
     X, (epoch, i) = self.data['X_train'], divmod(self.step, self.steps_per_epoch)
     if self.drawn is None or self.drawn[0] != epoch: self.drawn = epoch, epoch_batches(len(X), self.batch_size, self.seed, epoch)
     index = self.drawn[1][i]

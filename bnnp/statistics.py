@@ -39,7 +39,7 @@ def t_quantile(
     dof: int, # degrees of freedom, at least 1
     level: float = 0.95, # probability, in (0, 1)
 ) -> float: # in standard errors
-    "The t that Student's T stays within, on both sides of 0, with the given probability."
+    "The t such that |T| <= t with the given probability (Student's T)."
     dof, level = expect('dof', dof, whole(1)), expect('level', level, number(0, 1, '()'))
     inside, low, high = level * cos_integral(math.pi / 2, dof - 1), 0., math.pi / 2
     for _ in range(60):

@@ -388,7 +388,7 @@ class Result:
 
 # %% ../nbs/a_sweeps.ipynb #38aed24c
 def looked_up(experiment: Experiment, log_dir='submission_logs', summary=None) -> list: # (trial, its record, one of the same label and seed)
-    "What is there of an experiment, in its summary or its logs; None for a record that is not."
+    "What an experiment's summary or logs hold; None for a missing record."
     records = read_summary(summary_path(summary, experiment)) if summary else []
     if log_dir: records += filter(None, map(read_record, sorted((as_path(log_dir)/experiment.name).glob('*.jsonl'))))
     same = {r['key']: r for r in reversed(records)}
