@@ -87,9 +87,10 @@ def difference(results: list, label: str, baseline: str, outcome, relative: bool
     return d / [base[s] for s in sorted(one.keys() & base.keys())] if relative else d
 
 # %% ../nbs/07_experiments.ipynb #c6c51efa
-register(Experiment('batch_size', 'How does the batch size matter to batch norm, layer norm and none?',
+register(Experiment('batch_size', 'How does the batch size matter to batch norm, layer norm, RMS norm and none?',
                     RunConfig((100,) * 5, num_train=1000, lr_decay=1., dataset='cifar10'),
-                    {**NORMS, 'layer norm': dict(normalization='layernorm')}, dict(batch_size=(5, 10, 50, 200)), seeds=20, **CURVES))
+                    {**NORMS, 'layer norm': dict(normalization='layernorm'), 'RMS norm': dict(normalization='rmsnorm')},
+                    dict(batch_size=(5, 10, 50, 200)), seeds=20, **CURVES))
 
 # %% ../nbs/07_experiments.ipynb #e40d2121
 SMALL = RunConfig((100,) * 5, num_train=5000, lr_decay=1., dataset='cifar10')
