@@ -150,8 +150,13 @@ def layer_option(name: str, param: dict, key: str, default, kind): # its value
     if not isinstance(param, dict): raise ValueError(f'{name} must be a dictionary, got {param!r}')
     return expect(f'{name}[{key!r}]', param.get(key, default), kind)
 
-def expect_mode(name: str, param: dict) -> str: return layer_option(name, param, 'mode', None, MODE)
-def expect_eps(name: str, param: dict) -> float: return layer_option(name, param, 'eps', 1e-5, EPS)
+def expect_mode(name: str, param: dict) -> str:
+    "The mode in the options of a layer, 'train' or 'test'; a `ValueError` if it is missing or another."
+    return layer_option(name, param, 'mode', None, MODE)
+
+def expect_eps(name: str, param: dict) -> float:
+    "The eps in the options of a layer, 1e-5 if there is none; a `ValueError` if it is negative or no number."
+    return layer_option(name, param, 'eps', 1e-5, EPS)
 
 # %% ../nbs/a_arrays.ipynb #3861108b
 def expect_batch(x: np.ndarray, *params: np.ndarray) -> tuple: # all as arrays

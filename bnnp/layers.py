@@ -331,7 +331,7 @@ def batchnorm_backward(
 
 # %% ../nbs/03_batchnorm.ipynb #9e100682
 def set_sums(d: np.ndarray, z: Moments, axis: int | tuple) -> tuple: # in double precision, with axes of length 1
-    "The sums of a gradient d, and of d * xhat, along the axis that was normalized, @eq-bn-gamma-columns."
+    "The sums of a gradient d, and of d times xhat, along the axis that was normalized, @eq-bn-gamma-columns."
     kind = sum_type(np.result_type(d, z.xc), set_size(z.xc, axis))
     d, xc = d.astype(kind, copy=False), z.xc.astype(kind, copy=False)
     return total(axis, d), total(axis, d, xc) * z.inv_std
