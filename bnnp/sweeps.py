@@ -23,8 +23,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Proces
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
-from itertools import islice, product
-from multiprocessing.connection import wait as wait_for
+from itertools import islice, product, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -88,10 +87,8 @@ def train_once(config: RunConfig, data: dict, test: bool = False) -> dict: # cur
 # %% ../nbs/a_sweeps.ipynb #6fc171c2
 def compact(value): # made of dictionaries, lists, numbers and texts
     "What a measure returned as JSON keeps it: six digits of a number, None for what is not finite."
-    if isinstance(value, dict): return {k: compact(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)): return [compact(v) for v in value]
-    value = finite(value)
-    return float(f'{value:.6g}') if isinstance(value, float) else value
+    text = json.dumps(finite(value), default=np.ndarray.tolist)
+    return json.loads(text, parse_float=lambda number: float(f'{float(number):.6g}'), parse_constant=lambda name: None)
 
 # %% ../nbs/a_sweeps.ipynb #7308d823
 @dataclass(frozen=True)
@@ -130,10 +127,6 @@ def combinations(experiment: Experiment) -> dict: # by label, what is changed
 NO_NUMBERS = {f'bnnp.{name}' for name in 'checkpoints code datasets files logs options plots statistics style'.split()}
 TABLES = RULES, SCHEDULES, NORMS, ACTIVATIONS                    # of these only the rows that are named somewhere count
 
-def _as_now(row):
-    "A row of a table with the functions that stand in their modules now: those are called."
-    return type(row)(*map(current, row)) if isinstance(row, tuple) else current(row)
-
 def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest for each module
     "The code that decides what a measure returns."
     ours = {'bnnp', '__main__', module_of(measure).split('.')[0]}
@@ -142,7 +135,9 @@ def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest fo
     reader.texts['measure'].add(reader.read([measure, take_splits] + [load_shapes10] * (config.dataset != 'cifar10')))
     done = {}
     while rows := {(i, k): t[k] for i, t in enumerate(TABLES) for k in t if k in reader.strings and (i, k) not in done}:
-        for at, row in rows.items(): reader.texts['tables'].add(f'{at} {reader.read(_as_now(row))}')
+        for at, row in rows.items():                             # with the functions that stand in their modules now: those are called
+            now = type(row)(*map(current, row)) if isinstance(row, tuple) else current(row)
+            reader.texts['tables'].add(f'{at} {reader.read(now)}')
         done |= rows
     return {module: checksum('\n'.join(sorted(texts))) for module, texts in sorted(reader.texts.items())}
 
@@ -160,16 +155,16 @@ class Trial:
 
     seed = property(lambda self: self.config.seed)
 
-_CONFIG_FIELDS = [f.name for f in fields(RunConfig)]
+_TYPES = {f.name: f.type for f in fields(RunConfig)}
 
 def trial_of(experiment: Experiment, label: str, changes: dict, seed: int) -> Trial:
     "One run of an experiment; a `ValueError` about a change that neither the configuration nor the measure knows."
     own, given = dict(seed=seed, split=seed) if experiment.resplit else dict(seed=seed), experiment.extra | changes
     if fixed := given.keys() & {'seed', 'dataset'}:
         raise ValueError(f'{experiment.name}: {", ".join(map(repr, fixed))} is of the experiment, not of a variant')
-    expect_known(f'change in {experiment.name}', given, [*list(inspect.signature(experiment.measure).parameters)[2:], *_CONFIG_FIELDS])
-    config = replace(experiment.base, **own | {k: v for k, v in given.items() if k in _CONFIG_FIELDS})
-    extra = {k: v for k, v in given.items() if k not in _CONFIG_FIELDS}
+    expect_known(f'change in {experiment.name}', given, [*list(inspect.signature(experiment.measure).parameters)[2:], *_TYPES])
+    config = replace(experiment.base, **own | {k: v for k, v in given.items() if k in _TYPES})
+    extra = {k: v for k, v in given.items() if k not in _TYPES}
     return Trial(label, changes, config, extra, experiment.measure, {}, experiment.threads)
 
 def trials(experiment: Experiment) -> list: # of `Trial`, those of a seed together
@@ -185,17 +180,14 @@ def trials(experiment: Experiment) -> list: # of `Trial`, those of a seed togeth
 # %% ../nbs/a_sweeps.ipynb #8ca8f0c3
 def identity(trial: Trial) -> dict: # what JSON can hold
     "All that decides the result of a run, by name."
-    kinds = {f.name: f.type for f in fields(RunConfig)}
-    config = {k: float(v) if kinds[k] is float and v is not None else v for k, v in asdict(trial.config).items()}
+    config = {k: float(v) if _TYPES[k] is float and v is not None else v for k, v in asdict(trial.config).items()}
     said = json.loads(json.dumps(finite(config | trial.extra), default=describe))
     about = dict(measure=getattr(trial.measure, '__name__', type(trial.measure).__name__), python='%d.%d' % sys.version_info[:2])
     return about | said | {f'code of {module}': text for module, text in trial.code.items()}
 
-def _key_of(identity: dict) -> str: return checksum(json.dumps(identity, sort_keys=True, separators=(',', ':')), 16)
-
 def key(trial: Trial) -> str: # 16 hexadecimal digits
     "The name of a run for the machine."
-    return _key_of(identity(trial))
+    return checksum(json.dumps(identity(trial), sort_keys=True, separators=(',', ':')), 16)
 
 def differences(now: dict, then: dict) -> str: # such as 'lr 0.1 then, 0.01 now; other code of bnnp.layers'
     "In what two runs differ, by `identity`; `then` is None for a stored result that does not say."
@@ -278,17 +270,15 @@ def _gather(executor: Executor, waiting: deque, most: int, expected: str): # yie
 @contextmanager
 def _shared(place: tuple): # of a set in this process
     "Within the block, a loaded set in files; yields what `_begin_worker` needs."
-    is_array = lambda value: isinstance(value, np.ndarray)
+    arrays = {k: v for k, v in _WHOLE[place].items() if isinstance(v, np.ndarray)}
     with tempfile.TemporaryDirectory(prefix='bnnp_sweep_', ignore_cleanup_errors=True) as folder:
-        for k, v in _WHOLE[place].items():
-            if is_array(v): np.save(Path(folder, k), v)
-        yield place, folder, {k: v for k, v in _WHOLE[place].items() if not is_array(v)}
+        for k, v in arrays.items(): np.save(Path(folder, k), v)
+        yield place, folder, {k: v for k, v in _WHOLE[place].items() if k not in arrays}
 
 def _begin_worker(place: tuple, folder: str, rest: dict) -> None: # as `_shared` yields them
     "What a worker process does first."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = mp.parent_process().sentinel
-    end = lambda: (wait_for([parent]), shutil.rmtree(folder, ignore_errors=True), os._exit(1))
+    end = lambda: (mp.parent_process().join(), shutil.rmtree(folder, ignore_errors=True), os._exit(1))
     threading.Thread(target=end, daemon=True).start()
     _WHOLE[place] = rest | {path.stem: np.asarray(np.load(path, mmap_mode='r')) for path in Path(folder).glob('*.npy')}
 
@@ -329,8 +319,7 @@ def log_path(log_dir, experiment: Experiment, trial: Trial) -> Path:
 
 def record_of(trial: Trial, value: dict, took: float) -> dict: # what JSON can hold
     "What files say of a run: whose it is, what it was made of, and what came of it."
-    parts = identity(trial)
-    return dict(key=_key_of(parts), label=trial.label, seed=trial.seed, parts=parts, took=took, value=value)
+    return dict(key=key(trial), label=trial.label, seed=trial.seed, parts=identity(trial), took=took, value=value)
 
 def write_log(path: Path, trial: Trial, outcome: dict) -> None: # outcome is from `perform`
     "Write the log of a finished run, whole or not at all."
@@ -541,9 +530,7 @@ def summary_table(results: list, outcomes: tuple = ('best_val_acc',), baseline: 
 def stacked(results: list, label: str, name: str) -> np.ndarray: # (seeds, longest); NaN where a run has no number
     "Curves of all seeds of a variant, by seed: a list that the measure returned, such as 'val_acc'."
     rows = [r.value[name] for r in results if r.label == label and r.value is not None]
-    whole = np.full((len(rows), max(map(len, rows))), np.nan)
-    for to, row in zip(whole, rows): to[:len(row)] = [math.nan if v is None else v for v in row]
-    return whole
+    return np.array([*zip_longest(*rows)], dtype=float).T
 
 def series(results: list, factor: str, outcome='best_val_acc') -> dict: # by what else was varied: values (n,), outcomes (seeds, n)
     "An outcome as a function of a factor that was varied; a list of layers counts by its length."
@@ -568,12 +555,9 @@ def draw_series(ax, results: list, factor: str, outcome, **axes) -> None: # axes
     for look, (label, (x, y)) in zip(looks(len(lines)), lines.items()): draw_mean(ax, x, y, label=label, marker='o', markersize=3, **look)
     ax.set(**axes)
 
-_IN_FULL = dict(lr='learning rate', hidden_dims='hidden layers',
-               best_val_acc='best validation accuracy', final_val_acc='validation accuracy in the end',
-               best_train_acc='best training accuracy', final_train_acc='training accuracy in the end',
-               gap='gap of training to validation', final_loss='training loss in the end', test_acc='test accuracy')
+_WORDS = dict(lr='learning rate', dims='layers', val='validation', train='training', acc='accuracy', gap='gap of training to validation')
 
-def _in_full(name: str) -> str: return _IN_FULL.get(name, name.replace('_', ' '))
+def _in_full(name: str) -> str: return ' '.join(_WORDS.get(word, word) for word in name.split('_'))
 
 def _numeric_factor(experiment: Experiment) -> str: # None if there is none
     "The factor with the most values, if they are different numbers."
@@ -600,10 +584,10 @@ def draw_outcomes(experiment: Experiment, results: list): # a Matplotlib figure
     return fig
 
 def _draw_dots(ax, rows: list) -> None: # of `Row`
-    "Means and intervals of an outcome, a variant a line."
-    ax.errorbar([r.mean for r in rows], range(len(rows)), xerr=np.nan_to_num([r.half for r in rows]), fmt='o', capsize=3)
-    ax.set(yticks=range(len(rows)), yticklabels=[r.label for r in rows], xlabel=_in_full(rows[0].outcome))
-    ax.invert_yaxis()
+    "Means and intervals of an outcome, a variant a line, the first at the top."
+    at = range(0, -len(rows), -1)
+    ax.errorbar([r.mean for r in rows], at, xerr=np.nan_to_num([r.half for r in rows]), fmt='o', capsize=3)
+    ax.set(yticks=at, yticklabels=[r.label for r in rows], xlabel=_in_full(rows[0].outcome))
 
 # %% ../nbs/a_sweeps.ipynb #26ce9ef5
 register(Experiment('smoke', 'Does the machine run? (a few seconds)',
@@ -611,17 +595,13 @@ register(Experiment('smoke', 'Does the machine run? (a few seconds)',
                     factors=dict(normalization=(None, 'batchnorm'), lr=(1e-3, 1e-2)), seeds=3, resplit=True))
 
 # %% ../nbs/a_sweeps.ipynb #d149b315
-def _default_summary() -> str: # '' for none
-    "Where the summaries are, seen from the folder of the notebooks or the one above."
-    return next((folder for folder in ('results', 'nbs/results') if Path(folder).is_dir()), '')
-
 def sweep_parser() -> argparse.ArgumentParser:
     "The command line of `bnnp_sweep`."
     parser = argparse.ArgumentParser(
         description='Make the runs of an experiment that are missing, print its table, draw its figure.',
         epilog='Everything from nothing: bnnp_sweep all --summary= --log_dir again')
     add = parser.add_argument
-    add('name', nargs='?', metavar='NAME', help='which experiment, or all')
+    add('name', nargs='?', choices=[*EXPERIMENTS, 'all'], metavar='NAME', help='which experiment, or all')
     add('--list', action='store_true', help='say which experiments there are')
     add('--time', action='store_true', help='only say which runs are missing, why, and how long they took last time')
     add('--seeds', type=int, metavar='N', help='how many, instead of what the experiment asks for')
@@ -632,16 +612,14 @@ def sweep_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group('where').add_argument
     add('--data_dir', metavar='DIR', help='where the data set is, if not in the usual places')
     add('--log_dir', metavar='DIR', default='submission_logs', help='folder for logs and figures (default: submission_logs)')
-    add('--summary', metavar='DIR',
-        help="folder of summaries, which are looked into first; '' for none (default: results or nbs/results, if there is one)")
+    add('--summary', metavar='DIR', default='nbs/results' if Path('nbs/results').is_dir() else 'results',
+        help="folder of summaries, which are looked into first; '' for none (default: nbs/results if there is one, else results)")
     add('--store', action='store_true', help='merge what was found into the summary')
     return parser
 
 # %% ../nbs/a_sweeps.ipynb #2d90d5c0
 def _adjusted(args: argparse.Namespace) -> list: # of `Experiment`
-    "The experiments that the options mean; leaves with a list of names if there is none of that name."
-    if args.name not in (*EXPERIMENTS, 'all'):
-        sys.exit(f'no experiment {args.name!r}: there are {", ".join(EXPERIMENTS)}, or all')
+    "The experiments that the options mean."
     chosen = EXPERIMENTS.values() if args.name == 'all' else [EXPERIMENTS[args.name]]
     given = {k: v for k in ('seeds', 'first_seed') if (v := getattr(args, k)) is not None}
     return [on_this_data(replace(e, **given), args.dataset, args.data_dir) for e in chosen]
@@ -689,7 +667,7 @@ def _report(experiment: Experiment, results: list, args: argparse.Namespace) -> 
     "Print the table of an experiment, draw its figure, and put its results where the options say."
     done = [r for r in results if r.value is not None]
     if not done: return len(results)
-    if args.store: store(experiment, done, args.summary or 'results')
+    if args.store: store(experiment, done, args.summary)
     say(f'{experiment.name} on {experiment.base.dataset}: {experiment.question}')
     say(str(summary_table(done, experiment.outcomes)))
     figure = (experiment.draw or draw_outcomes)(experiment, done)
@@ -704,7 +682,6 @@ def sweep_command(argv: list = None) -> None: # words of the command line; None 
     try: expect_least(args, dict(seeds=1, first_seed=0, workers=1))
     except ValueError as e: parser.error(str(e))
     if args.store and args.summary == '': parser.error('--store needs a folder of summaries: --summary DIR')
-    if args.summary is None: args.summary = _default_summary()
     if args.list or args.name is None:
         return say('\n'.join(f'{e.name:15} {len(combinations(e)) * e.seeds:>4} runs   {e.question}' for e in EXPERIMENTS.values()))
     with one_line_errors(), ExitStack() as stack:
