@@ -19,7 +19,6 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore')        # that Jupyter has no widgets: then the bar is text
     from tqdm.auto import tqdm
 
-# %% ../nbs/a_logs.ipynb #e1ae61b4
 from .files import append, as_path, naming, remove_leftovers, try_lock, whole_file
 
 # %% ../nbs/a_logs.ipynb #48fe7303

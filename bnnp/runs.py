@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from fastcore.docments import docments
 
-# %% ../nbs/a_runs.ipynb #3956fbed
 import bnnp
 from .checkpoints import checkpoints
 from .code import checksum
@@ -62,13 +61,12 @@ class RunConfig:
 # %% ../nbs/a_runs.ipynb #fdb6e083
 def run_name(config: RunConfig, data_name: str = 'cifar10') -> str: # such as '5x100_batchnorm_dropout_0.5_seed_0'
     "A name in snake_case for files: the data set if it is not CIFAR-10, the layers, what differs from the default, the seed."
-    data = [] if data_name == 'cifar10' else [data_name]
+    data = '' if data_name == 'cifar10' else data_name
     layers = [f'{len(list(same))}x{dim}' for dim, same in groupby(config.hidden_dims)]
-    norm = [config.normalization] if config.normalization else []
     said = 'hidden_dims', 'normalization', 'seed', 'dataset', '' if config.schedule else 'epochs'
     rest = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in said and getattr(config, f.name) != f.default}
     other = [k if v is True else f'{k}_{v}' for k, v in rest.items()]
-    name = '_'.join([*data, *layers, *norm, *other, f'seed_{config.seed}'])
+    name = '_'.join(filter(None, [data, *layers, config.normalization, *other, f'seed_{config.seed}']))
     return name if len(name) <= 150 else f'{name[:120]}_{checksum(name)}'
 
 # %% ../nbs/a_runs.ipynb #5dc85883

@@ -17,7 +17,7 @@ from .runs import CHOICES, RunConfig, build, expect_least, header, one_line_erro
 # %% ../nbs/a_sweeps.ipynb #2b44742a
 import argparse, hashlib, inspect, json, logging, math, os, shutil, signal, sys, tempfile, threading, time
 import multiprocessing as mp
-from collections import Counter, defaultdict, deque, namedtuple
+from collections import Counter, deque, namedtuple
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,9 +27,9 @@ from itertools import islice, product, zip_longest
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import groupby
 from threadpoolctl import threadpool_limits
 
-# %% ../nbs/a_sweeps.ipynb #cb94ca38
 from .code import CodeReader, checksum, describe, module_of
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import as_path, catch_signals, locked, write_whole
@@ -329,8 +329,8 @@ def write_log(path: Path, trial: Trial, outcome: dict) -> None: # outcome is fro
 
 def _is_record(line) -> bool: # line is what JSON gave
     "Does a line hold what `record_of` gives? Older ones lack the parts."
-    if not isinstance(line, dict) or line.get('value') is None or not is_number(line.get('took')): return False
-    return isinstance(line.get('key'), str) and isinstance(line.get('label'), str) and isinstance(line.get('parts', {}), dict)
+    kinds = dict(key=str, label=str, seed=int, took=(int, float), value=dict, parts=dict)
+    return isinstance(line, dict) and all(isinstance((dict(parts={}) | line).get(name), kind) for name, kind in kinds.items())
 
 def read_record(path: Path) -> dict: # from `record_of`; None if there is no such log, or it is damaged
     "What came of a run, from its log."
@@ -381,13 +381,13 @@ def looked_up(experiment: Experiment, log_dir='submission_logs', summary=None) -
     records = read_summary(summary_path(summary, experiment)) if summary else []
     if log_dir: records += filter(None, map(read_record, sorted((as_path(log_dir)/experiment.name).glob('*.jsonl'))))
     same = {r['key']: r for r in reversed(records)}
-    alike = {(r['label'], r.get('seed')): r for r in reversed(records)}
+    alike = {(r['label'], r['seed']): r for r in reversed(records)}
     return [(t, same.get(key(t)), alike.get((t.label, t.seed))) for t in trials(experiment)]
 
-def known_results(experiment: Experiment, log_dir='submission_logs', summary=None) -> tuple: # results, and deque of missing trials
+def known_results(experiment: Experiment, log_dir='submission_logs', summary=None) -> tuple: # results, and list of missing trials
     "The results of an experiment that are there and come from this code."
     found = looked_up(experiment, log_dir, summary)
-    return [Result(t, r['value'], r['took']) for t, r, _ in found if r], deque(t for t, r, _ in found if not r)
+    return [Result(t, r['value'], r['took']) for t, r, _ in found if r], [t for t, r, _ in found if not r]
 
 def why_missing(found: list) -> Counter: # runs by reason; `found` is from `looked_up`
     "Why runs are to do, or to do again."
@@ -413,7 +413,7 @@ def store(experiment: Experiment, results: list, folder='results') -> Path: # of
     path = summary_path(folder, experiment)
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix('.lock')):
-        records = {(r['label'], r.get('seed')): r for r in read_summary(path)}
+        records = {(r['label'], r['seed']): r for r in read_summary(path)}
         records |= {(r.label, r.seed): record_of(r.trial, r.value, r.took) for r in results if r.value is not None}
         _write_summary(path, experiment, list(records.values()))
     return path
@@ -463,8 +463,7 @@ def sweep(
     "Make the runs of an experiment that are missing, and give all results."
     experiment = on_this_data(experiment, data_dir=data_dir)
     there, missing = known_results(experiment, log_dir, summary)
-    same, order = defaultdict(list), {(t.label, t.seed): i for i, t in enumerate(trials(experiment))}
-    for trial in missing: same[key(trial)].append(trial)
+    same, order = groupby(missing, key), {(t.label, t.seed): i for i, t in enumerate(trials(experiment))}
     hidden = not (progress and missing)
     bar = progress_bar(desc=experiment.name, total=len(order), initial=len(there), unit=' runs', disable=hidden)
     with threadpool_limits(experiment.threads, user_api='blas'), bar:
