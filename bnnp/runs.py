@@ -197,10 +197,6 @@ def train_parser() -> argparse.ArgumentParser:
 _X, _y = np.zeros((1, 1), np.float32), np.zeros(1, np.int64)
 TINY = dict(X_train=_X, y_train=_y, X_val=_X, y_val=_y, X_test=_X, y_test=_y, classes=['a', 'b'])
 
-def _expect_buildable(config: RunConfig) -> None:
-    "Raise a `ValueError` about a configuration that cannot be, without loading data or making a large network."
-    build(replace(config, hidden_dims=tuple(min(n, 1) for n in config.hidden_dims)), TINY)      # 0 or less stays, for the message
-
 def expect_least(args: argparse.Namespace, least: dict) -> None: # least number by name of the option
     "Raise a `ValueError` about a whole number that was given and is too small."
     for name, low in least.items():
@@ -216,7 +212,7 @@ def parse_config(argv: list) -> tuple: # the configuration, and the other option
         *_, args.normalization = one_spelling(args.dropout, args.inverted, None, args.use_batchnorm, args.normalization)
         args.hidden_dims = tuple(args.hidden_dims)
         config = RunConfig(**{f.name: getattr(args, f.name) for f in fields(RunConfig)})
-        _expect_buildable(config)
+        build(replace(config, hidden_dims=tuple(min(n, 1) for n in config.hidden_dims)), TINY)     # what is less than 1 stays, for the message
     except ValueError as e: parser.error(str(e))
     return config, args
 

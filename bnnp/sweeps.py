@@ -155,16 +155,16 @@ class Trial:
 
     seed = property(lambda self: self.config.seed)
 
-_TYPES = {f.name: f.type for f in fields(RunConfig)}
+_CONFIG_FIELDS = [f.name for f in fields(RunConfig)]
 
 def trial_of(experiment: Experiment, label: str, changes: dict, seed: int) -> Trial:
     "One run of an experiment; a `ValueError` about a change that neither the configuration nor the measure knows."
     own, given = dict(seed=seed, split=seed) if experiment.resplit else dict(seed=seed), experiment.extra | changes
     if fixed := given.keys() & {'seed', 'dataset'}:
         raise ValueError(f'{experiment.name}: {", ".join(map(repr, fixed))} is of the experiment, not of a variant')
-    expect_known(f'change in {experiment.name}', given, [*list(inspect.signature(experiment.measure).parameters)[2:], *_TYPES])
-    config = replace(experiment.base, **own | {k: v for k, v in given.items() if k in _TYPES})
-    extra = {k: v for k, v in given.items() if k not in _TYPES}
+    expect_known(f'change in {experiment.name}', given, [*list(inspect.signature(experiment.measure).parameters)[2:], *_CONFIG_FIELDS])
+    config = replace(experiment.base, **own | {k: v for k, v in given.items() if k in _CONFIG_FIELDS})
+    extra = {k: v for k, v in given.items() if k not in _CONFIG_FIELDS}
     return Trial(label, changes, config, extra, experiment.measure, {}, experiment.threads)
 
 def trials(experiment: Experiment) -> list: # of `Trial`, those of a seed together
@@ -180,7 +180,8 @@ def trials(experiment: Experiment) -> list: # of `Trial`, those of a seed togeth
 # %% ../nbs/a_sweeps.ipynb #8ca8f0c3
 def identity(trial: Trial) -> dict: # what JSON can hold
     "All that decides the result of a run, by name."
-    config = {k: float(v) if _TYPES[k] is float and v is not None else v for k, v in asdict(trial.config).items()}
+    values = zip(fields(trial.config), asdict(trial.config).values())
+    config = {f.name: float(v) if f.type is float and v is not None else v for f, v in values}
     said = json.loads(json.dumps(finite(config | trial.extra), default=describe))
     about = dict(measure=getattr(trial.measure, '__name__', type(trial.measure).__name__), python='%d.%d' % sys.version_info[:2])
     return about | said | {f'code of {module}': text for module, text in trial.code.items()}
@@ -617,12 +618,6 @@ def sweep_parser() -> argparse.ArgumentParser:
     return parser
 
 # %% ../nbs/a_sweeps.ipynb #2d90d5c0
-def _adjusted(args: argparse.Namespace) -> list: # of `Experiment`
-    "The experiments that the options mean."
-    chosen = EXPERIMENTS.values() if args.name == 'all' else [EXPERIMENTS[args.name]]
-    given = {k: v for k in ('seeds', 'first_seed') if (v := getattr(args, k)) is not None}
-    return [on_this_data(replace(e, **given), args.dataset, args.data_dir) for e in chosen]
-
 def _announce(experiment: Experiment, args: argparse.Namespace) -> None:
     "Say what is there, what is to run and why, and how long it takes if it took some time before."
     found = looked_up(experiment, args.log_dir, args.summary)
@@ -684,7 +679,9 @@ def sweep_command(argv: list = None) -> None: # words of the command line; None 
     if args.list or args.name is None:
         return say('\n'.join(f'{e.name:15} {len(combinations(e)) * e.seeds:>4} runs   {e.question}' for e in EXPERIMENTS.values()))
     with one_line_errors(), ExitStack() as stack:
-        chosen = _adjusted(args)
+        given = {k: v for k in ('seeds', 'first_seed') if (v := getattr(args, k)) is not None}
+        named = EXPERIMENTS.values() if args.name == 'all' else [EXPERIMENTS[args.name]]
+        chosen = [on_this_data(replace(e, **given), args.dataset, args.data_dir) for e in named]
         if args.time: return [_announce(e, args) for e in chosen] and None
         executor = stack.enter_context(dask_executor(args.scheduler)) if args.scheduler else None
         failed = sum(_report(e, _sweep_or_say(e, executor, args), args) for e in chosen)
