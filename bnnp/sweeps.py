@@ -353,14 +353,13 @@ def read_summary(path: Path) -> list: # of records; empty if there is no such fi
     except (ValueError, RecursionError): about, lines = None, [None]
     common = about.get('common', {}) if isinstance(about, dict) else None
     if not (isinstance(common, dict) and all(map(_is_record, lines))): raise ValueError(f'{path}: not a summary of an experiment')
-    return [line | dict(parts=common | line['parts']) if 'parts' in line else line for line in lines]
+    return [line | dict(parts=common | line['parts'] if 'parts' in line else {}) for line in lines]
 
 def _write_summary(path: Path, experiment: Experiment, records: list) -> None:
     "Write a summary, whole or not at all."
-    parts = [r['parts'] for r in records if r.get('parts')]
-    common = {k: v for k, v in (parts or [{}])[0].items() if all(p.get(k, ...) == v for p in parts)}
+    common = {k: v for first in records[:1] for k, v in first['parts'].items() if all(r['parts'].get(k, ...) == v for r in records)}
     about = dict(experiment=experiment.name, question=experiment.question, dataset=experiment.base.dataset, common=common)
-    less = [r | dict(parts={k: v for k, v in r['parts'].items() if k not in common}) if r.get('parts') else r for r in records]
+    less = [r | dict(parts={k: v for k, v in r['parts'].items() if k not in common}) for r in records]
     content = ''.join(json.dumps(line, ensure_ascii=False, separators=(',', ':')) + '\n' for line in [about, *less]).encode()
     if len(content) > MAX_FILE: raise ValueError(f'{path}: would have {len(content):,} bytes, and at most {MAX_FILE:,} are read')
     write_whole(path, content)
