@@ -121,7 +121,8 @@ def lines_of(path: Path): # iterator over bytes
     "The lines of a file; a `LogError` if it is none, or too long."
     if path.exists() and not path.is_file(): raise LogError(f'{path}: not a file')
     with open(path, 'rb') as f:
-        if (size := os.fstat(f.fileno()).st_size) > MAX_FILE: raise LogError(f'{path}: has {size:,} bytes, and at most {MAX_FILE:,} are read')
+        size = os.fstat(f.fileno()).st_size
+        if size > MAX_FILE: raise LogError(f'{path}: has {size:,} bytes, and at most {MAX_FILE:,} are read')
         for number, text in enumerate(iter(lambda: f.readline(MAX_LINE + 1), b''), start=1):
             if len(text) > MAX_LINE: raise LogError(f'{path}: line {number} has more than {MAX_LINE:,} bytes')
             yield text

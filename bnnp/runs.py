@@ -96,7 +96,7 @@ def header(config: RunConfig, data: dict, threads: int) -> dict: # what JSON can
 
 # %% ../nbs/a_runs.ipynb #a08bc017
 def open_run(config: RunConfig, data: dict, log_dir, checkpoint_dir=None, resume: bool = False, threads: int = 1) -> tuple:
-    "The log, and the name of checkpoints or None, of a new run, or of the run to go on with; a `LogError` if its log cannot be read."
+    "The log, and the name of checkpoints or None, of a new run or of the one to go on with; a `LogError` for a log that is none."
     log_dir, states = as_path(log_dir), as_path(checkpoint_dir) if checkpoint_dir else None
     log_of = lambda name: log_dir/f'{name}.jsonl'
     saved = lambda name: states is not None and bool(checkpoints(states/name))
@@ -212,7 +212,7 @@ def parse_config(argv: list) -> tuple: # the configuration, and the other option
         *_, args.normalization = one_spelling(args.dropout, args.inverted, None, args.use_batchnorm, args.normalization)
         args.hidden_dims = tuple(args.hidden_dims)
         config = RunConfig(**{f.name: getattr(args, f.name) for f in fields(RunConfig)})
-        build(replace(config, hidden_dims=tuple(min(n, 1) for n in config.hidden_dims)), TINY)     # what is less than 1 stays, for the message
+        build(replace(config, hidden_dims=tuple(min(n, 1) for n in config.hidden_dims)), TINY)      # 0 stays, for the message
     except ValueError as e: parser.error(str(e))
     return config, args
 

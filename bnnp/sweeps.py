@@ -135,7 +135,7 @@ def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest fo
     reader.texts['measure'].add(reader.read([measure, take_splits] + [load_shapes10] * (config.dataset != 'cifar10')))
     done = {}
     while rows := {(i, k): t[k] for i, t in enumerate(TABLES) for k in t if k in reader.strings and (i, k) not in done}:
-        for at, row in rows.items():                             # with the functions that stand in their modules now: those are called
+        for at, row in rows.items():              # with the functions that their modules have now: those are called
             now = type(row)(*map(current, row)) if isinstance(row, tuple) else current(row)
             reader.texts['tables'].add(f'{at} {reader.read(now)}')
         done |= rows
@@ -357,7 +357,7 @@ def read_summary(path: Path) -> list: # of records; empty if there is no such fi
 
 def _write_summary(path: Path, experiment: Experiment, records: list) -> None:
     "Write a summary, whole or not at all."
-    common = {k: v for first in records[:1] for k, v in first['parts'].items() if all(r['parts'].get(k, ...) == v for r in records)}
+    common = {k: v for r in records[:1] for k, v in r['parts'].items() if all(q['parts'].get(k, ...) == v for q in records)}
     about = dict(experiment=experiment.name, question=experiment.question, dataset=experiment.base.dataset, common=common)
     less = [r | dict(parts={k: v for k, v in r['parts'].items() if k not in common}) for r in records]
     content = ''.join(json.dumps(line, ensure_ascii=False, separators=(',', ':')) + '\n' for line in [about, *less]).encode()
@@ -554,7 +554,8 @@ def draw_series(ax, results: list, factor: str, outcome, **axes) -> None: # axes
     for look, (label, (x, y)) in zip(looks(len(lines)), lines.items()): draw_mean(ax, x, y, label=label, marker='o', markersize=3, **look)
     ax.set(**axes)
 
-_WORDS = dict(lr='learning rate', dims='layers', val='validation', train='training', acc='accuracy', gap='gap of training to validation')
+_WORDS = dict(lr='learning rate', dims='layers', val='validation', train='training', acc='accuracy',
+              gap='gap of training to validation')
 
 def _in_full(name: str) -> str: return ' '.join(_WORDS.get(word, word) for word in name.split('_'))
 
