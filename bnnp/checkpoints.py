@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-# %% ../nbs/a_checkpoints.ipynb #faddc535
 from .files import as_path, whole_file
 from .options import is_number
 

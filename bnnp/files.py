@@ -38,12 +38,11 @@ def is_at(file, path) -> bool:
     except OSError: return False
 
 @contextmanager
-def locked(path, wait: bool = True, notice: str = None): # notice: said on stderr if there is a wait
-    "Hold a lock file, which is made and deleted, or wait for its holder; else a `BlockingIOError` names it."
+def locked(path, notice: str = None): # notice: said on stderr if there is a wait
+    "Hold a lock file, which is made and deleted, after waiting for its holder if there is one."
     while True:
         with open(path, 'ab') as file:
             while not try_lock(file):
-                if not wait: raise BlockingIOError(errno.EAGAIN, 'another process holds the lock', str(path))
                 if notice: print(notice, file=sys.stderr)
                 notice = None
                 time.sleep(.1)

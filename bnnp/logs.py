@@ -19,7 +19,6 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore')        # that Jupyter has no widgets: then the bar is text
     from tqdm.auto import tqdm
 
-# %% ../nbs/a_logs.ipynb #e1ae61b4
 from .files import append, as_path, naming, remove_leftovers, try_lock, whole_file
 
 # %% ../nbs/a_logs.ipynb #48fe7303
@@ -72,10 +71,9 @@ def start_log(folder, name: str, **header) -> RunLog: # with a header: configura
     as_path(folder).mkdir(parents=True, exist_ok=True)
     for path in (as_path(folder)/f'{stem}.jsonl' for stem in numbered(name)):
         try:
-            if is_log(path): continue
             with whole_file(path, new=True) as f: f.write(log_line('header', name=path.stem, **header))
             return RunLog(path)
-        except FileExistsError: pass                           # another process was faster
+        except FileExistsError: pass                           # the next name, then
 
 # %% ../nbs/a_logs.ipynb #727cd60d
 def _go_back(lines: list, step: int) -> None: # to the lines before this step
@@ -119,16 +117,14 @@ def parse_line(path: Path, number: int, text: bytes) -> dict: # None for a line 
 # %% ../nbs/a_logs.ipynb #c9cc8974
 MAX_LINE, MAX_FILE = 4 << 20, 16 << 20      # bytes: no log has a longer line, or is longer
 
-def lines_of(path: Path, most: int = MAX_FILE): # iterator over bytes
+def lines_of(path: Path): # iterator over bytes
     "The lines of a file; a `LogError` if it is none, or too long."
     if path.exists() and not path.is_file(): raise LogError(f'{path}: not a file')
     with open(path, 'rb') as f:
         size = os.fstat(f.fileno()).st_size
-        if size > most: raise LogError(f'{path}: has {size:,} bytes, and at most {most:,} are read')
-        for number in count(1):
-            text = f.readline(MAX_LINE + 1)
+        if size > MAX_FILE: raise LogError(f'{path}: has {size:,} bytes, and at most {MAX_FILE:,} are read')
+        for number, text in enumerate(iter(lambda: f.readline(MAX_LINE + 1), b''), start=1):
             if len(text) > MAX_LINE: raise LogError(f'{path}: line {number} has more than {MAX_LINE:,} bytes')
-            if not text: return
             yield text
 
 def read_log(path) -> RunRecord: # its lines, in order

@@ -19,7 +19,6 @@ class Kind(NamedTuple):
     allows: Callable # True for a value of this kind
     keep: Callable = lambda value: value # the form in which the value is kept
 
-# %% ../nbs/a_options.ipynb #fded75cf
 def expect(
     name: str, # of the option, for the message
     value, # that was given; a NumPy scalar counts as the Python number that it holds
@@ -69,14 +68,12 @@ def one_of(choices: Iterable # the values, texts or None
     words = ', '.join(map(repr, choices[:-1])) + (' or ' if len(choices) > 1 else '') + repr(choices[-1])
     return Kind(words, lambda value: (value is None or isinstance(value, str)) and value in choices)
 
-# %% ../nbs/a_options.ipynb #f94bfd5d
 def optional(kind: Kind # what the value is if it is not None
             ) -> Kind:
     "None, or a value of another kind."
     keep = lambda value: value if value is None else kind.keep(value)
     return Kind(f'None or {kind.words}', lambda value: value is None or kind.allows(value), keep)
 
-# %% ../nbs/a_options.ipynb #4640af3d
 FLAG = Kind('True or False', lambda value: isinstance(value, (bool, np.bool_)), bool)
 
 # %% ../nbs/a_options.ipynb #2df07af9

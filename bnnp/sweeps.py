@@ -17,20 +17,19 @@ from .runs import CHOICES, RunConfig, build, expect_least, header, one_line_erro
 # %% ../nbs/a_sweeps.ipynb #2b44742a
 import argparse, hashlib, inspect, json, logging, math, os, shutil, signal, sys, tempfile, threading, time
 import multiprocessing as mp
-from collections import Counter, defaultdict, deque, namedtuple
+from collections import Counter, deque, namedtuple
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
-from itertools import islice, product
-from multiprocessing.connection import wait as wait_for
+from itertools import islice, product, zip_longest
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import groupby
 from threadpoolctl import threadpool_limits
 
-# %% ../nbs/a_sweeps.ipynb #cb94ca38
 from .code import CodeReader, checksum, describe, module_of
 from .data import DataError, load_data, load_shapes10, take_splits
 from .files import as_path, catch_signals, locked, write_whole
@@ -88,10 +87,8 @@ def train_once(config: RunConfig, data: dict, test: bool = False) -> dict: # cur
 # %% ../nbs/a_sweeps.ipynb #6fc171c2
 def compact(value): # made of dictionaries, lists, numbers and texts
     "What a measure returned as JSON keeps it: six digits of a number, None for what is not finite."
-    if isinstance(value, dict): return {k: compact(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)): return [compact(v) for v in value]
-    value = finite(value)
-    return float(f'{value:.6g}') if isinstance(value, float) else value
+    text = json.dumps(finite(value), default=np.ndarray.tolist)
+    return json.loads(text, parse_float=lambda number: float(f'{float(number):.6g}'), parse_constant=lambda name: None)
 
 # %% ../nbs/a_sweeps.ipynb #7308d823
 @dataclass(frozen=True)
@@ -130,10 +127,6 @@ def combinations(experiment: Experiment) -> dict: # by label, what is changed
 NO_NUMBERS = {f'bnnp.{name}' for name in 'checkpoints code datasets files logs options plots statistics style'.split()}
 TABLES = RULES, SCHEDULES, NORMS, ACTIVATIONS                    # of these only the rows that are named somewhere count
 
-def _as_now(row):
-    "A row of a table with the functions that stand in their modules now: those are called."
-    return type(row)(*map(current, row)) if isinstance(row, tuple) else current(row)
-
 def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest for each module
     "The code that decides what a measure returns."
     ours = {'bnnp', '__main__', module_of(measure).split('.')[0]}
@@ -142,7 +135,9 @@ def code_of(measure, config: RunConfig, extra: dict = {}) -> dict: # a digest fo
     reader.texts['measure'].add(reader.read([measure, take_splits] + [load_shapes10] * (config.dataset != 'cifar10')))
     done = {}
     while rows := {(i, k): t[k] for i, t in enumerate(TABLES) for k in t if k in reader.strings and (i, k) not in done}:
-        for at, row in rows.items(): reader.texts['tables'].add(f'{at} {reader.read(_as_now(row))}')
+        for at, row in rows.items():              # with the functions that their modules have now: those are called
+            now = type(row)(*map(current, row)) if isinstance(row, tuple) else current(row)
+            reader.texts['tables'].add(f'{at} {reader.read(now)}')
         done |= rows
     return {module: checksum('\n'.join(sorted(texts))) for module, texts in sorted(reader.texts.items())}
 
@@ -185,17 +180,15 @@ def trials(experiment: Experiment) -> list: # of `Trial`, those of a seed togeth
 # %% ../nbs/a_sweeps.ipynb #8ca8f0c3
 def identity(trial: Trial) -> dict: # what JSON can hold
     "All that decides the result of a run, by name."
-    kinds = {f.name: f.type for f in fields(RunConfig)}
-    config = {k: float(v) if kinds[k] is float and v is not None else v for k, v in asdict(trial.config).items()}
+    values = zip(fields(trial.config), asdict(trial.config).values())
+    config = {f.name: float(v) if f.type is float and v is not None else v for f, v in values}
     said = json.loads(json.dumps(finite(config | trial.extra), default=describe))
     about = dict(measure=getattr(trial.measure, '__name__', type(trial.measure).__name__), python='%d.%d' % sys.version_info[:2])
     return about | said | {f'code of {module}': text for module, text in trial.code.items()}
 
-def _key_of(identity: dict) -> str: return checksum(json.dumps(identity, sort_keys=True, separators=(',', ':')), 16)
-
 def key(trial: Trial) -> str: # 16 hexadecimal digits
     "The name of a run for the machine."
-    return _key_of(identity(trial))
+    return checksum(json.dumps(identity(trial), sort_keys=True, separators=(',', ':')), 16)
 
 def differences(now: dict, then: dict) -> str: # such as 'lr 0.1 then, 0.01 now; other code of bnnp.layers'
     "In what two runs differ, by `identity`; `then` is None for a stored result that does not say."
@@ -278,17 +271,15 @@ def _gather(executor: Executor, waiting: deque, most: int, expected: str): # yie
 @contextmanager
 def _shared(place: tuple): # of a set in this process
     "Within the block, a loaded set in files; yields what `_begin_worker` needs."
-    is_array = lambda value: isinstance(value, np.ndarray)
+    arrays = {k: v for k, v in _WHOLE[place].items() if isinstance(v, np.ndarray)}
     with tempfile.TemporaryDirectory(prefix='bnnp_sweep_', ignore_cleanup_errors=True) as folder:
-        for k, v in _WHOLE[place].items():
-            if is_array(v): np.save(Path(folder, k), v)
-        yield place, folder, {k: v for k, v in _WHOLE[place].items() if not is_array(v)}
+        for k, v in arrays.items(): np.save(Path(folder, k), v)
+        yield place, folder, {k: v for k, v in _WHOLE[place].items() if k not in arrays}
 
 def _begin_worker(place: tuple, folder: str, rest: dict) -> None: # as `_shared` yields them
     "What a worker process does first."
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = mp.parent_process().sentinel
-    end = lambda: (wait_for([parent]), shutil.rmtree(folder, ignore_errors=True), os._exit(1))
+    end = lambda: (mp.parent_process().join(), shutil.rmtree(folder, ignore_errors=True), os._exit(1))
     threading.Thread(target=end, daemon=True).start()
     _WHOLE[place] = rest | {path.stem: np.asarray(np.load(path, mmap_mode='r')) for path in Path(folder).glob('*.npy')}
 
@@ -329,8 +320,7 @@ def log_path(log_dir, experiment: Experiment, trial: Trial) -> Path:
 
 def record_of(trial: Trial, value: dict, took: float) -> dict: # what JSON can hold
     "What files say of a run: whose it is, what it was made of, and what came of it."
-    parts = identity(trial)
-    return dict(key=_key_of(parts), label=trial.label, seed=trial.seed, parts=parts, took=took, value=value)
+    return dict(key=key(trial), label=trial.label, seed=trial.seed, parts=identity(trial), took=took, value=value)
 
 def write_log(path: Path, trial: Trial, outcome: dict) -> None: # outcome is from `perform`
     "Write the log of a finished run, whole or not at all."
@@ -340,8 +330,8 @@ def write_log(path: Path, trial: Trial, outcome: dict) -> None: # outcome is fro
 
 def _is_record(line) -> bool: # line is what JSON gave
     "Does a line hold what `record_of` gives? Older ones lack the parts."
-    if not isinstance(line, dict) or line.get('value') is None or not is_number(line.get('took')): return False
-    return isinstance(line.get('key'), str) and isinstance(line.get('label'), str) and isinstance(line.get('parts', {}), dict)
+    kinds = dict(key=str, label=str, seed=int, took=(int, float), value=dict, parts=dict)
+    return isinstance(line, dict) and all(isinstance((dict(parts={}) | line).get(name), kind) for name, kind in kinds.items())
 
 def read_record(path: Path) -> dict: # from `record_of`; None if there is no such log, or it is damaged
     "What came of a run, from its log."
@@ -363,14 +353,13 @@ def read_summary(path: Path) -> list: # of records; empty if there is no such fi
     except (ValueError, RecursionError): about, lines = None, [None]
     common = about.get('common', {}) if isinstance(about, dict) else None
     if not (isinstance(common, dict) and all(map(_is_record, lines))): raise ValueError(f'{path}: not a summary of an experiment')
-    return [line | dict(parts=common | line['parts']) if 'parts' in line else line for line in lines]
+    return [line | dict(parts=common | line['parts'] if 'parts' in line else {}) for line in lines]
 
 def _write_summary(path: Path, experiment: Experiment, records: list) -> None:
     "Write a summary, whole or not at all."
-    parts = [r['parts'] for r in records if r.get('parts')]
-    common = {k: v for k, v in (parts or [{}])[0].items() if all(p.get(k, ...) == v for p in parts)}
+    common = {k: v for r in records[:1] for k, v in r['parts'].items() if all(q['parts'].get(k, ...) == v for q in records)}
     about = dict(experiment=experiment.name, question=experiment.question, dataset=experiment.base.dataset, common=common)
-    less = [r | dict(parts={k: v for k, v in r['parts'].items() if k not in common}) if r.get('parts') else r for r in records]
+    less = [r | dict(parts={k: v for k, v in r['parts'].items() if k not in common}) for r in records]
     content = ''.join(json.dumps(line, ensure_ascii=False, separators=(',', ':')) + '\n' for line in [about, *less]).encode()
     if len(content) > MAX_FILE: raise ValueError(f'{path}: would have {len(content):,} bytes, and at most {MAX_FILE:,} are read')
     write_whole(path, content)
@@ -392,13 +381,13 @@ def looked_up(experiment: Experiment, log_dir='submission_logs', summary=None) -
     records = read_summary(summary_path(summary, experiment)) if summary else []
     if log_dir: records += filter(None, map(read_record, sorted((as_path(log_dir)/experiment.name).glob('*.jsonl'))))
     same = {r['key']: r for r in reversed(records)}
-    alike = {(r['label'], r.get('seed')): r for r in reversed(records)}
+    alike = {(r['label'], r['seed']): r for r in reversed(records)}
     return [(t, same.get(key(t)), alike.get((t.label, t.seed))) for t in trials(experiment)]
 
-def known_results(experiment: Experiment, log_dir='submission_logs', summary=None) -> tuple: # results, and deque of missing trials
+def known_results(experiment: Experiment, log_dir='submission_logs', summary=None) -> tuple: # results, and list of missing trials
     "The results of an experiment that are there and come from this code."
     found = looked_up(experiment, log_dir, summary)
-    return [Result(t, r['value'], r['took']) for t, r, _ in found if r], deque(t for t, r, _ in found if not r)
+    return [Result(t, r['value'], r['took']) for t, r, _ in found if r], [t for t, r, _ in found if not r]
 
 def why_missing(found: list) -> Counter: # runs by reason; `found` is from `looked_up`
     "Why runs are to do, or to do again."
@@ -424,7 +413,7 @@ def store(experiment: Experiment, results: list, folder='results') -> Path: # of
     path = summary_path(folder, experiment)
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix('.lock')):
-        records = {(r['label'], r.get('seed')): r for r in read_summary(path)}
+        records = {(r['label'], r['seed']): r for r in read_summary(path)}
         records |= {(r.label, r.seed): record_of(r.trial, r.value, r.took) for r in results if r.value is not None}
         _write_summary(path, experiment, list(records.values()))
     return path
@@ -474,8 +463,7 @@ def sweep(
     "Make the runs of an experiment that are missing, and give all results."
     experiment = on_this_data(experiment, data_dir=data_dir)
     there, missing = known_results(experiment, log_dir, summary)
-    same, order = defaultdict(list), {(t.label, t.seed): i for i, t in enumerate(trials(experiment))}
-    for trial in missing: same[key(trial)].append(trial)
+    same, order = groupby(missing, key), {(t.label, t.seed): i for i, t in enumerate(trials(experiment))}
     hidden = not (progress and missing)
     bar = progress_bar(desc=experiment.name, total=len(order), initial=len(there), unit=' runs', disable=hidden)
     with threadpool_limits(experiment.threads, user_api='blas'), bar:
@@ -541,9 +529,7 @@ def summary_table(results: list, outcomes: tuple = ('best_val_acc',), baseline: 
 def stacked(results: list, label: str, name: str) -> np.ndarray: # (seeds, longest); NaN where a run has no number
     "Curves of all seeds of a variant, by seed: a list that the measure returned, such as 'val_acc'."
     rows = [r.value[name] for r in results if r.label == label and r.value is not None]
-    whole = np.full((len(rows), max(map(len, rows))), np.nan)
-    for to, row in zip(whole, rows): to[:len(row)] = [math.nan if v is None else v for v in row]
-    return whole
+    return np.array([*zip_longest(*rows)], dtype=float).T
 
 def series(results: list, factor: str, outcome='best_val_acc') -> dict: # by what else was varied: values (n,), outcomes (seeds, n)
     "An outcome as a function of a factor that was varied; a list of layers counts by its length."
@@ -568,12 +554,10 @@ def draw_series(ax, results: list, factor: str, outcome, **axes) -> None: # axes
     for look, (label, (x, y)) in zip(looks(len(lines)), lines.items()): draw_mean(ax, x, y, label=label, marker='o', markersize=3, **look)
     ax.set(**axes)
 
-_IN_FULL = dict(lr='learning rate', hidden_dims='hidden layers',
-               best_val_acc='best validation accuracy', final_val_acc='validation accuracy in the end',
-               best_train_acc='best training accuracy', final_train_acc='training accuracy in the end',
-               gap='gap of training to validation', final_loss='training loss in the end', test_acc='test accuracy')
+_WORDS = dict(lr='learning rate', dims='layers', val='validation', train='training', acc='accuracy',
+              gap='gap of training to validation')
 
-def _in_full(name: str) -> str: return _IN_FULL.get(name, name.replace('_', ' '))
+def _in_full(name: str) -> str: return ' '.join(_WORDS.get(word, word) for word in name.split('_'))
 
 def _numeric_factor(experiment: Experiment) -> str: # None if there is none
     "The factor with the most values, if they are different numbers."
@@ -600,10 +584,10 @@ def draw_outcomes(experiment: Experiment, results: list): # a Matplotlib figure
     return fig
 
 def _draw_dots(ax, rows: list) -> None: # of `Row`
-    "Means and intervals of an outcome, a variant a line."
-    ax.errorbar([r.mean for r in rows], range(len(rows)), xerr=np.nan_to_num([r.half for r in rows]), fmt='o', capsize=3)
-    ax.set(yticks=range(len(rows)), yticklabels=[r.label for r in rows], xlabel=_in_full(rows[0].outcome))
-    ax.invert_yaxis()
+    "Means and intervals of an outcome, a variant a line, the first at the top."
+    at = range(0, -len(rows), -1)
+    ax.errorbar([r.mean for r in rows], at, xerr=np.nan_to_num([r.half for r in rows]), fmt='o', capsize=3)
+    ax.set(yticks=at, yticklabels=[r.label for r in rows], xlabel=_in_full(rows[0].outcome))
 
 # %% ../nbs/a_sweeps.ipynb #26ce9ef5
 register(Experiment('smoke', 'Does the machine run? (a few seconds)',
@@ -611,17 +595,13 @@ register(Experiment('smoke', 'Does the machine run? (a few seconds)',
                     factors=dict(normalization=(None, 'batchnorm'), lr=(1e-3, 1e-2)), seeds=3, resplit=True))
 
 # %% ../nbs/a_sweeps.ipynb #d149b315
-def _default_summary() -> str: # '' for none
-    "Where the summaries are, seen from the folder of the notebooks or the one above."
-    return next((folder for folder in ('results', 'nbs/results') if Path(folder).is_dir()), '')
-
 def sweep_parser() -> argparse.ArgumentParser:
     "The command line of `bnnp_sweep`."
     parser = argparse.ArgumentParser(
         description='Make the runs of an experiment that are missing, print its table, draw its figure.',
         epilog='Everything from nothing: bnnp_sweep all --summary= --log_dir again')
     add = parser.add_argument
-    add('name', nargs='?', metavar='NAME', help='which experiment, or all')
+    add('name', nargs='?', choices=[*EXPERIMENTS, 'all'], metavar='NAME', help='which experiment, or all')
     add('--list', action='store_true', help='say which experiments there are')
     add('--time', action='store_true', help='only say which runs are missing, why, and how long they took last time')
     add('--seeds', type=int, metavar='N', help='how many, instead of what the experiment asks for')
@@ -632,20 +612,12 @@ def sweep_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group('where').add_argument
     add('--data_dir', metavar='DIR', help='where the data set is, if not in the usual places')
     add('--log_dir', metavar='DIR', default='submission_logs', help='folder for logs and figures (default: submission_logs)')
-    add('--summary', metavar='DIR',
-        help="folder of summaries, which are looked into first; '' for none (default: results or nbs/results, if there is one)")
+    add('--summary', metavar='DIR', default='nbs/results' if Path('nbs/results').is_dir() else 'results',
+        help="folder of summaries, which are looked into first; '' for none (default: nbs/results if there is one, else results)")
     add('--store', action='store_true', help='merge what was found into the summary')
     return parser
 
 # %% ../nbs/a_sweeps.ipynb #2d90d5c0
-def _adjusted(args: argparse.Namespace) -> list: # of `Experiment`
-    "The experiments that the options mean; leaves with a list of names if there is none of that name."
-    if args.name not in (*EXPERIMENTS, 'all'):
-        sys.exit(f'no experiment {args.name!r}: there are {", ".join(EXPERIMENTS)}, or all')
-    chosen = EXPERIMENTS.values() if args.name == 'all' else [EXPERIMENTS[args.name]]
-    given = {k: v for k in ('seeds', 'first_seed') if (v := getattr(args, k)) is not None}
-    return [on_this_data(replace(e, **given), args.dataset, args.data_dir) for e in chosen]
-
 def _announce(experiment: Experiment, args: argparse.Namespace) -> None:
     "Say what is there, what is to run and why, and how long it takes if it took some time before."
     found = looked_up(experiment, args.log_dir, args.summary)
@@ -689,7 +661,7 @@ def _report(experiment: Experiment, results: list, args: argparse.Namespace) -> 
     "Print the table of an experiment, draw its figure, and put its results where the options say."
     done = [r for r in results if r.value is not None]
     if not done: return len(results)
-    if args.store: store(experiment, done, args.summary or 'results')
+    if args.store: store(experiment, done, args.summary)
     say(f'{experiment.name} on {experiment.base.dataset}: {experiment.question}')
     say(str(summary_table(done, experiment.outcomes)))
     figure = (experiment.draw or draw_outcomes)(experiment, done)
@@ -704,11 +676,12 @@ def sweep_command(argv: list = None) -> None: # words of the command line; None 
     try: expect_least(args, dict(seeds=1, first_seed=0, workers=1))
     except ValueError as e: parser.error(str(e))
     if args.store and args.summary == '': parser.error('--store needs a folder of summaries: --summary DIR')
-    if args.summary is None: args.summary = _default_summary()
     if args.list or args.name is None:
         return say('\n'.join(f'{e.name:15} {len(combinations(e)) * e.seeds:>4} runs   {e.question}' for e in EXPERIMENTS.values()))
     with one_line_errors(), ExitStack() as stack:
-        chosen = _adjusted(args)
+        given = {k: v for k in ('seeds', 'first_seed') if (v := getattr(args, k)) is not None}
+        named = EXPERIMENTS.values() if args.name == 'all' else [EXPERIMENTS[args.name]]
+        chosen = [on_this_data(replace(e, **given), args.dataset, args.data_dir) for e in named]
         if args.time: return [_announce(e, args) for e in chosen] and None
         executor = stack.enter_context(dask_executor(args.scheduler)) if args.scheduler else None
         failed = sum(_report(e, _sweep_or_say(e, executor, args), args) for e in chosen)

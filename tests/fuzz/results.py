@@ -12,7 +12,8 @@ VALUE = dict(loss=[2.], train_acc=[.1, .2], val_acc=[.1, .2], seconds=[0., 1.], 
 shutil.rmtree(PLACE, ignore_errors=True)
 WHOLE = store(E, [Result(t, VALUE, 1.) for t in trials(E)], PLACE).read_bytes()
 LAST = json.dumps(dict(kind='value') | record_of(trials(E)[0], VALUE, 1.)).encode()
-SEEDS = [WHOLE, WHOLE.replace(b'"gap":0.0', b'"gap":null'), b'{"kind": "header"}\n' + LAST + b'\n', LAST, b'', b'\n\n', b'{}\n[]']
+SEEDS = [WHOLE, WHOLE.replace(b'"gap":0.0', b'"gap":null'), WHOLE.replace(b'"seed":0', b'"seed":[]'),
+         b'{"kind": "header"}\n' + LAST + b'\n', LAST, b'', b'\n\n', b'{}\n[]']
 WORDS = ['key', 'seed', 'parts', 'common', 'label', 'value', 'took', 'kind', 'changes', 'gap', 'best_val_acc', 'final_val_acc', *map(key, trials(E))]
 TOKENS = [*(b'"%s"' % w.encode() for w in WORDS), b': ', b', ', b'\n', b'[' * 3000, b'{"a":' * 3000, b'\xc2\x85', b'\xe2\x80\xa8', b'9' * 4500,
           b'\xff', b'1e400', b'NaN']
