@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['DTYPE', 'CHOICES', 'TINY', 'RunConfig', 'run_name', 'build', 'header', 'open_run', 'expect_writable', 'write_result',
-           'run', 'add_options', 'train_parser', 'expect_least', 'parse_config', 'one_line_errors', 'train_command']
+           'other_versions', 'run', 'add_options', 'train_parser', 'expect_least', 'parse_config', 'one_line_errors',
+           'train_command']
 
 # %% ../nbs/a_runs.ipynb #d5dbdab7
 import argparse, errno, os, platform, signal, sys, time, warnings
@@ -134,6 +135,12 @@ def _train(solver: Solver, resume: bool, verbose: bool) -> None:
         solver.train()
         if solver.step == solver.total: write_result(solver)
 
+# %% ../nbs/a_runs.ipynb #5b0c7d11
+def other_versions(then: dict, now: dict) -> str: # then, now: headers; '' if all are the same
+    "The versions that a run goes on with, where it began with others."
+    began = then.get('versions', {})
+    return ', '.join(f'{name} {new}, not {began.get(name)}' for name, new in now['versions'].items() if began.get(name) != new)
+
 # %% ../nbs/a_runs.ipynb #3480b3f3
 def run(
     config: RunConfig, # what to train
@@ -151,6 +158,8 @@ def run(
     if data is None: data = get_data(config.dataset, config.num_train, data_dir, config.num_val, split=config.split)
     solver = build(config, data, verbose=verbose, threads=threads)
     solver.log, solver.checkpoint_name = open_run(config, data, log_dir, checkpoint_dir, resume, solver.threads)
+    others = other_versions(read_log(solver.log.path).header, header(config, data, solver.threads))
+    if others: say(f'warning: gone on with {others}; the last bits may differ')
     _train(solver, resume, verbose)
     return read_log(solver.log.path)
 
