@@ -553,6 +553,8 @@ def draw_series(ax, results: list, factor: str, outcome, **axes) -> None: # axes
     lines = series(results, factor, outcome)
     for look, (label, (x, y)) in zip(looks(len(lines)), lines.items()): draw_mean(ax, x, y, label=label, marker='o', markersize=3, **look)
     ax.set(**axes)
+    whole_numbers = all(np.array_equal(x, np.round(x)) for x, _ in lines.values())
+    if whole_numbers and ax.get_xscale() == 'linear': ax.locator_params(axis='x', integer=True)
 
 _WORDS = dict(lr='learning rate', dims='layers', val='validation', train='training', acc='accuracy',
               gap='gap of training to validation')
