@@ -780,7 +780,8 @@ _LOGS = {text: ((_LOG, f),) for text, f in (
     *((f'{a:g} is added inside the logarithm: that hides log(0), and caps the loss of a confident mistake', f'np.log(e / total + {a})') for a in HIDDEN),
     *((f'the probability is cut off at {a:g} before the logarithm: that hides log(0), and caps the loss', f'np.log(np.maximum(e / total, {a}))') for a in HIDDEN))}
 register('softmax_loss', 'the mean cross-entropy of a softmax, and its gradient', 'loss dx', _softmax_problems, '02_layers#softmax-loss',
-         book=layers.softmax_loss, forms=(_softmax_loss, _like(_softmax_loss, '_log_of_probability', (_LOG, _OF_P)), _like(_softmax_loss, '_exp_of_log', ('p = e / total', 'p = np.exp(log_p)'))),
+         book=layers.softmax_loss, forms=(_softmax_loss, _like(_softmax_loss, '_log_of_probability', (_LOG, _OF_P)),
+                                           _like(_softmax_loss, '_exp_of_log', ('p = e / total', 'p = np.exp(log_p)'))),
          terms=read_terms('''
         loss + -(onehot * log_p).sum() / N         | the logarithm of the probability of the label
         loss ? -((1 - onehot) * log_not).sum() / N | log(1 - p) of the other classes, as in a binary cross-entropy
@@ -1413,7 +1414,7 @@ register('two_layer_loss', 'loss and gradients of a net: affine, ReLU, affine, s
          wrong={**_LOGS, 'no maximum is subtracted, so that large scores overflow': ((_LOG, _OF_P), (' - scores.max(axis=1, keepdims=True)', '')),
                 'there is no ReLU: the net is linear': (('np.maximum(0, a)', 'a'), (' * (a > 0)', '')),
                 'the biases are regularized too, and are no weights':
-                    (('(W2**2).sum()', '(W2**2).sum() + (b1**2).sum() + (b2**2).sum()'), *((f'{d}.sum(axis=0)', f'{d}.sum(axis=0) + reg * {b}') for d, b in (('dscores', 'b2'), ('da', 'b1')))),
+                    (('(W2**2).sum()', '(W2**2).sum() + (b1**2).sum() + (b2**2).sum()'), ('db1 = ', 'db1 = reg * b1 + '), ('db2 = ', 'db2 = reg * b2 + ')),
                 'one maximum is subtracted from all rows, where each has its own': ((_LOG, _OF_P), ('max(axis=1, keepdims=True)', 'max()'))},
          accepted={'the penalty has no 1/2, in the loss and its gradients alike: reg counts twice as much as in this book':
                        (('+ reg *', '+ 2 * reg *'), ('0.5 * reg *', 'reg *'))})
@@ -1424,7 +1425,7 @@ MEANINGS = (
      'the values of an array are used where a whole number belongs, such as a shape: np.zeros takes a shape, np.zeros_like an array'),
     ('matmul|not aligned', 'the shapes do not fit a matrix product: make x rows of shape (N, D), and look for a missing transpose, or a cache unpacked in another order'),
     (r'broadcast.*\((\d+),\) \(\1,|broadcast.*\((\d+),\d+\) \(\2,\)',
-     'N numbers stand beside N rows, and NumPy aligns the last axes: make them a column with keepdims=True or [:, None] (labels y are N numbers of classes, not one-hot)'),
+     'N numbers stand beside N rows, and NumPy aligns the last axes: make them a column with keepdims=True or [:, None] (labels y are numbers of classes, not one-hot)'),
     ('broadcast', 'two shapes do not fit: a sum may run along the wrong axis, or need keepdims=True'),
     ('read-only|output array is read-only', 'it writes into an argument: write `x = x - y` in the place of `x -= y`, or work on a copy'),
     ('unpack|string indices|tuple indices|indices must be',
@@ -1477,20 +1478,6 @@ class Trial(NamedTuple):
         "Are these outputs found elsewhere the same?"
         return all(k not in self.right or k in outputs and k in self.found and _close(self.found[k], outputs[k], e.loose.get(k, self.problem.tolerance)) for k in keys)
 
-def _in_other_order(name, e, function, forward):
-    "A sentence if a backward is right once the entries of its forward's cache are in another order."
-    try: cache, end = _quiet(forward, *_inputs(_solved(name)[0][0]))[1], time.monotonic() + 1
-    except Exception: return []
-    size = len(cache.order) if hasattr(cache, 'reordered') else len(cache) if isinstance(cache, (tuple, list)) else 0
-    pairs = itertools.combinations(range(size), 2)
-    for order in itertools.permutations(range(size)) if size < 5 else ([{i: j, j: i}.get(k, k) for k in range(size)] for i, j in pairs):
-        pack = lambda c: c.reordered(order) if hasattr(c, 'reordered') else tuple(c[i] for i in order)
-        tries = (_try(e, i, solved, function, forward, pack) for i, solved in enumerate(_solved(name)))
-        if all(t.problem.optional or not (t.error or t.wrong(e)) for t in tries if t):
-            return [f'the cache is unpacked in another order than it is packed: the function is right with the entries {", ".join(str(i + 1) for i in order)}, in this order']
-        if time.monotonic() > end: break
-    return []
-
 def _try(e, i, solved, function, forward, pack=None):
     "One trial; None if the problem cannot be given."
     p, right = solved
@@ -1530,6 +1517,20 @@ def _follow_dropout(p, out):
     factors = np.asarray(out) / p.layout(x.copy())
     given = dict(p.given, mask=factors != 0, scale=factors[factors != 0].mean() if factors.any() else 0.)
     return p._replace(given=given, tolerance=max(p.tolerance, 1e-6)), {'dx': dout * factors}
+
+# %% ../nbs/08_exercises.ipynb #fe3e1a17
+def _in_other_order(name, e, function, forward):
+    "A sentence if a backward is right once the entries of its forward's cache are in another order."
+    try: cache, end = _quiet(forward, *_inputs(_solved(name)[0][0]))[1], time.monotonic() + 1
+    except Exception: return []
+    size = len(cache.order) if hasattr(cache, 'reordered') else len(cache) if isinstance(cache, (tuple, list)) else 0
+    orders = itertools.permutations(range(size)) if size < 5 else ([{i: j, j: i}.get(k, k) for k in range(size)] for i, j in itertools.combinations(range(size), 2))
+    for order in itertools.takewhile(lambda _: time.monotonic() < end, orders):
+        pack = lambda c: c.reordered(order) if hasattr(c, 'reordered') else tuple(c[i] for i in order)
+        tries = (_try(e, i, solved, function, forward, pack) for i, solved in enumerate(_solved(name)))
+        if all(t.problem.optional or not (t.error or t.wrong(e)) for t in tries if t):
+            return [f'the cache is unpacked in another order than it is packed: the function is right with the entries in the order {[i + 1 for i in order]}']
+    return []
 
 # %% ../nbs/08_exercises.ipynb #d518e2ca
 def _by_forms(name, e, trials, keys, course):
@@ -1580,15 +1581,6 @@ def _diagnose(name, e, trials, wrong, course):
     if said and left: said.append(f'what is wrong with {", ".join(left)} is not explained by this')
     return said or _narrow(trials, wrong) or _unused(e, trials) or [_symptom(e, trials)], []
 
-def _narrow(trials, wrong):
-    "Sentences about results that are right but for their type: integers, or float32."
-    kinds = (('iu', np.trunc, 0, 'is an array of integers, which cut off what is behind the point: give it dtype=float'),
-             ('f', np.asarray, 2e-4, 'is right to 7 digits only: it is computed in float32, where the input is float64'))
-    use = [{k: (np.asarray(t.found[k]), t.right[k]) for k in wrong if k in t.found} for t in trials if t.problem.layout is not _single]
-    def holds(a, r, kind, cut, tolerance): return a.dtype.kind in kind and a.dtype != float and _close(a, cut(r), tolerance)
-    said = [f'{k} {words}' for k in wrong for *how, words in kinds if use and all(k in u and holds(*u[k], *how) for u in use)]
-    return said if len(said) == len(wrong) else []
-
 def _unused(e, trials):
     "Sentences about options on which nothing depends, and should."
     t, said = next(t for t in trials if t.wrong(e)), []
@@ -1601,6 +1593,16 @@ def _unused(e, trials):
             if same and not all(_close(other.right[r], t.right[r], p.tolerance) for r in t.right):
                 said.append(f'nothing depends on `{k}`: it is not used, or a number stands in its place')
     return said
+
+# %% ../nbs/08_exercises.ipynb #60833aa6
+def _narrow(trials, wrong):
+    "Sentences about results that are right but for their type: integers, or float32."
+    kinds = (('iu', np.trunc, 0, 'is an array of integers, which cut off what is behind the point: give it dtype=float'),
+             ('f', np.asarray, 2e-4, 'is right to 7 digits only: it is computed in float32, where the input is float64'))
+    use = [{k: (np.asarray(t.found[k]), t.right[k]) for k in wrong if k in t.found} for t in trials if t.problem.layout is not _single]
+    said = [f'{k} {words}' for k in wrong for kind, cut, tolerance, words in kinds
+            if use and all(k in u and u[k][0].dtype.kind in kind and u[k][0].dtype != float and _close(u[k][0], cut(u[k][1]), tolerance) for u in use)]
+    return said if len(said) == len(wrong) else []
 
 # %% ../nbs/08_exercises.ipynb #b42b85f5
 def _updated_first(e, trials, wrong):
@@ -1633,7 +1635,8 @@ def _symptom(e, trials):
 
 def _shape_words(k, shape, right):
     hints = ((shape == (1, *right), 'drop keepdims=True'), (not right and len(shape) > 1, 'one number is expected'),
-             (len(right) > 1 and shape == right[1:], 'np.max and np.sum join a whole axis, np.maximum goes entry by entry'), (shape == right[::-1], 'it may be transposed'), (math.prod(shape) == math.prod(right), 'reshape it'),
+             (len(right) > 1 and shape == right[1:], 'np.max and np.sum join a whole axis, np.maximum goes entry by entry'),
+             (shape == right[::-1], 'it may be transposed'), (math.prod(shape) == math.prod(right), 'reshape it'),
              (len(shape) == 1 < len(right) and shape[0] not in right, 'a[mask] picks entries out and forgets their places; use a * mask or np.where'),
              (shape[1:] == right, 'the sum over the batch is missing'))
     return f'{k.split(" after")[0]} has shape {shape}, expected {right}' + next((f': {text}' for holds, text in hints if holds), '')

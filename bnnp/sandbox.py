@@ -224,9 +224,8 @@ def serve(channel, space: dict) -> None:
         try:
             with np.errstate(all='ignore'): found = space[ask['name']](*args)          # whatever the file has set
             if isinstance(found, tuple) and len(found) == 2 and ask['name'].lower().endswith('forward') and found[1] is not None:
-                out, cache = pack(found[0], kept), found[1]
-                kept[len(kept)] = cache                                        # a cache stays here
-                order = list(range(len(cache))) if type(cache) in (tuple, list) else []
+                out, kept[len(kept)] = pack(found[0], kept), found[1]          # a cache stays here
+                order = list(range(len(found[1]))) if type(found[1]) in (tuple, list) else []
                 found = {'$': 'tuple', 'items': [out, {'$': 'kept', 'number': len(kept) - 1, 'type': 'cache', 'order': order}]}
             else: found = pack(found, kept)
             moved = any(np.any(a != b) for a, b in zip(random, np.random.get_state()[1:3]))

@@ -335,7 +335,7 @@ GRAD = '''def eval_numerical_gradient(f, x):
     (RELU, 'np.maximum(x, 0)', 'np.max(x, 0)', 'np.maximum goes entry by entry'), (RELU, 'return np.maximum(x, 0), x', 'sys.exit()', 'must neither end the program'),
     (RELU, 'return np.maximum(x, 0), x', 'return (x, x[0]), np.maximum(x, 0)', 'out is a tuple of 2, where numbers'),
     ('def affine_forward(x, w, b): return x.reshape(len(x), -1) @ w + b, (x, w, b)\ndef affine_backward(dout, cache):\n    x, w, b = cache\n'
-     '    return (dout @ w.T).reshape(x.shape), x.reshape(len(x), -1).T @ dout, dout.sum(0)', 'x, w, b = cache', 'b, x, w = cache', 'with the entries 3, 1, 2, in this order')])
+     '    return (dout @ w.T).reshape(x.shape), x.reshape(len(x), -1).T @ dout, dout.sum(0)', 'x, w, b = cache', 'b, x, w = cache', 'in the order [3, 1, 2]')])
 def test_a_mistake_in_a_style_of_its_own_is_named(tmp_path, code, old, new, says):
     assert old in code and all(r.passed for r in results_of(submission(tmp_path, code)).values())
     assert says in next(r for r in results_of(submission(tmp_path, code.replace(old, new))).values() if not r.passed).diagnoses[0]
