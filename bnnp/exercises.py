@@ -18,6 +18,7 @@ import math
 import re
 import sys
 import textwrap
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class Watched:
 
 def _quiet(f, *args):
     "What a function returns, without NumPy's warnings."
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(all='ignore'):
         warnings.simplefilter('ignore')
         return f(*args)
 
@@ -111,7 +112,11 @@ def _named(found, names):
         else: out[name] = v
     for name, v in out.items():
         if isinstance(v, np.ma.MaskedArray): raise Refused(f'{name} is a masked array, which hides entries and keeps their values: use np.where or np.maximum')
-        if np.asarray(v).dtype.kind not in 'fiubc': raise Refused(f'{name} is {v!r}, where numbers are expected')
+        try: kind = np.asarray(v).dtype.kind
+        except ValueError: kind = ''                            # rows of different lengths
+        if kind not in tuple('fiubc'):
+            shown = f'a {type(v).__name__} of {len(v)}' if isinstance(v, (tuple, list)) else textwrap.shorten(repr(v), 60)
+            raise Refused(f'{name} is {shown}, where numbers are expected (to be returned: {listed}, in this order)')
     return out
 
 def _close(a, b, tolerance):
@@ -279,7 +284,9 @@ def _sums(n):
         yield f'the axis is {other} instead of {axis}: the `{f}` runs the wrong way', f'{a}.{f}({rest.replace(f"axis={axis}", f"axis={other}")})'
         if axis == '0' and 'keepdims' not in keys: yield f'the axis is 1 instead of 0: the `{f}` runs along each row', f'{a}.{f}(axis=1, keepdims=True)'
         if f == 'mean': yield f'the sum is divided by the number of {("columns", "rows")[int(axis)]}, the wrong count', f'{a}.sum({rest}) / {a}.shape[{other}]'
-        if f == 'max': yield 'no maximum is subtracted, so that large scores overflow', '0.'
+        if f == 'max':
+            yield 'no maximum is subtracted, so that large scores overflow', '0.'
+            yield 'the smallest is subtracted, not the largest, so that large scores overflow', f'{a}.min({rest})'
     if f == 'sum' and axis:
         yield 'the mean is taken where the sum belongs: a factor 1/N too many', f'{a}.mean({rest})'
         yield 'nothing is summed: the sum is missing', a
@@ -370,6 +377,8 @@ def _products(n):
         if l == '2': yield f'the square of `{r}` stands where its derivative belongs', f'({r})**2'
         if op is ast.Mult and isinstance(n.right, ast.BinOp) and isinstance(n.right.op, ast.Pow):
             yield f'the factor `{l}` is raised to the power as well', f'((({l}) * {_text(n.right.left)})**{_text(n.right.right)})'
+        if op is ast.Div and _method(n.right, 'sqrt') and r.endswith('+ eps)'):
+            yield 'parentheses are missing: eps is added to the quotient, not to what divides', f'(({l}) / {r[:-7]}) + eps)'
         if op is ast.Div and isinstance(a, ast.BinOp) and isinstance(a.op, ast.Mult):
             yield f'the fraction `{_text(a.right)} / {r}` is upside down', f'({_text(a.left)} * {r} / {_text(a.right)})'
         if op is ast.Div and isinstance(n.right, ast.BinOp) and isinstance(n.right.op, (ast.Add, ast.Sub)):
@@ -390,7 +399,7 @@ def _powers(n):
         yield f'`{r}` multiplies, where it is a power', f'({l} * {r})'
         for other in f'{r} + 1', f'{r} - 1': yield f'the exponent is {other}', f'({l})**({other})'
     else:
-        if r == '2': yield 'the absolute value stands where the square belongs', f'np.abs({l})'
+        if r == '2': yield from (('the absolute value stands where the square belongs', f'np.abs({l})'), ('`* 2` stands where the square `** 2` belongs', f'({l} * 2)'))
         for other in n.right.value - 1, n.right.value + 1: yield f'the power is {other} instead of {r}', f'({l})**{other}'
 
 # %% ../nbs/08_exercises.ipynb #02523772
@@ -406,7 +415,7 @@ def _names(n):
     if n.id == 'N': yield '`N - 1` stands where `N` belongs', '(N - 1)'
     if n.id in ('var', 'unbiased'):
         yield f'eps goes into `{n.id}` too, and so counts twice', f'({n.id} + eps)'
-        yield f'the standard deviation stands where the variance `{n.id}` belongs', f'np.sqrt({n.id})'
+        for root in f'np.sqrt({n.id})', f'np.sqrt({n.id} + eps)': yield f'the standard deviation stands where the variance `{n.id}` belongs', root
     for other in getattr(n, 'others', ()): yield f'`{other}` stands where `{n.id}` belongs', other
 
 def _tests(n):
@@ -450,6 +459,7 @@ def _functions(n):
     if f == 'maximum':
         if args == ['0', 'a']: yield 'a sigmoid stands where the ReLU belongs', '1 / (1 + np.exp(-a))'
         yield f'the lower bound {args[0]} is missing', f'({args[1]})'
+        yield f'{args[0]} is added, where it is a lower bound', f'({args[0]} + {args[1]})'
         yield 'the smaller of the two is taken, not the larger', f'np.minimum({", ".join(args)})'
         if '+' in args[1]:
             a, b = args[1].split(' + ', 1)
@@ -531,7 +541,7 @@ def _groups(changes):
     for c in changes:
         names, rest = re.findall('`[^`]*`', c.words), re.sub('`[^`]*`', '', c.words)
         kind = (frozenset(names), rest) if rest in (' stands where  belongs', ' and  are exchanged') and '-' not in names[1] else (c.rank, rest)
-        for key in ((kind, c.path), (kind, 'all'), (kind, _text(c.old))): kinds.setdefault(key, {}).setdefault(id(c.old), c)
+        for key in ((kind, c.path), (kind, 'all'), (kind, _text(c.old)), (kind, id(c.line))): kinds.setdefault(key, {}).setdefault(id(c.old), c)
     together = [tuple(g.values()) for g in kinds.values() if len(g) > 1]
     pairs = [pair for (_, path), g in kinds.items() if isinstance(path, tuple) and 2 < len(g) < 7 for pair in itertools.combinations(g.values(), 2)]
     return [(c,) for c in changes] + list({tuple(id(c) for c in g): g for g in together + pairs}.values())
@@ -770,7 +780,8 @@ _LOGS = {text: ((_LOG, f),) for text, f in (
     *((f'{a:g} is added inside the logarithm: that hides log(0), and caps the loss of a confident mistake', f'np.log(e / total + {a})') for a in HIDDEN),
     *((f'the probability is cut off at {a:g} before the logarithm: that hides log(0), and caps the loss', f'np.log(np.maximum(e / total, {a}))') for a in HIDDEN))}
 register('softmax_loss', 'the mean cross-entropy of a softmax, and its gradient', 'loss dx', _softmax_problems, '02_layers#softmax-loss',
-         book=layers.softmax_loss, forms=(_softmax_loss, _like(_softmax_loss, '_log_of_probability', (_LOG, _OF_P))),
+         book=layers.softmax_loss, forms=(_softmax_loss, _like(_softmax_loss, '_log_of_probability', (_LOG, _OF_P)),
+                                           _like(_softmax_loss, '_exp_of_log', ('p = e / total', 'p = np.exp(log_p)'))),
          terms=read_terms('''
         loss + -(onehot * log_p).sum() / N         | the logarithm of the probability of the label
         loss ? -((1 - onehot) * log_not).sum() / N | log(1 - p) of the other classes, as in a binary cross-entropy
@@ -788,7 +799,7 @@ register('softmax_loss', 'the mean cross-entropy of a softmax, and its gradient'
         dx ? -np.ones(p.shape) / N             | a 1 for every class and not for the label only
         dx ? -np.roll(onehot, -1, axis=1) / N  | the label one class too low
         dx ? -np.roll(onehot, 1, axis=1) / N   | the label one class too high'''),
-         wrong={**_LOGS,
+         wrong={**_LOGS, 'the labels are taken one too low: y counts from 0': (('[i, y]', '[i, y - 1]'), ('[y]', '[y - 1]')),
                 'dx and the probabilities are one array, and the loss is computed when 1 is subtracted already, log(p - 1): compute it first, or copy':
                     (('    loss = -log_p[i, y].sum() / N\n', ''), ('    return', '    loss = -np.log(dx[i, y]).sum() / N\n    return')),
                 'the softmax is applied twice, to what are probabilities already':
@@ -927,7 +938,9 @@ def _layernorm_forward(x, gamma, beta, ln_param):
     return gamma * xhat + beta, None
 
 register('layernorm_forward', 'layer normalization', 'out cache_', partial(_norm_problems, 1, False), '03a_norms#layer-normalization', book=layers.layernorm_forward,
-         forms=(_layernorm_forward, _like(_layernorm_forward, '_layernorm_forward_centred', _CENTRED)))
+         forms=(_layernorm_forward, _like(_layernorm_forward, '_layernorm_forward_centred', _CENTRED)),
+         wrong={'two mistakes: the variance is divided by D - 1, not D, and eps stands outside the root (a well-known tutorial has both)':
+                    (('keepdims=True)\n    xc', 'keepdims=True, ddof=1)\n    xc'), ('np.sqrt(var + eps)', '(np.sqrt(var) + eps)'))})
 
 # %% ../nbs/08_exercises.ipynb #4f2333c6
 def _sizes(power, back):
@@ -1026,8 +1039,11 @@ register('batchnorm_forward', 'batch normalization in both modes, and its runnin
                                 "\n        running_var = momentum * running_var + (1 - momentum) * (var * N / max(N - 1, 1))"),),
                 'training normalizes with the running statistics just updated, where those of the batch belong': (('(x - mu) / np.sqrt(var + eps)', _AT_TEST),),
                 'test mode subtracts the mean of its own batch': (('(x - running_mean)', '(x - x.mean(axis=0))'),),
+                'test mode divides by the deviation of its own batch': (('np.sqrt(running_var + eps)', 'np.sqrt(x.var(axis=0) + eps)'),),
+                'a batch of one row divides by N - 1 = 0: running_var is nan from then on': (('max(N - 1, 1)', '(N - 1)'),),
+                **{f'gamma and beta are not applied {when}': (('gamma * xhat + beta', f"(xhat if bn_param['mode'] in {modes} else gamma * xhat + beta)"),)
+                   for when, modes in (('in training', ['train']), ('at test', ['test']), ('in either mode', ['train', 'test']))},
                 'test mode does not use the running statistics at all': ((_AT_TEST, 'x'),),
-                'test mode does not apply gamma and beta': (('gamma * xhat + beta', "(gamma * xhat + beta if bn_param['mode'] == 'train' else xhat)"),),
                 'beta is added before the division and the scale': (('(x - mu)', '(x - mu + beta)'), ('(x - running_mean)', '(x - running_mean + beta)'),
                                                                     ('gamma * xhat + beta', 'gamma * xhat'))})
 
@@ -1037,7 +1053,7 @@ def _dropout_problems():
     return [Problem(f'p = {p}, inverted = {inverted}', dict(x=x, p=p, inverted=inverted), dict(p=p)) for p in (.3, .6) for inverted in (True, False)]
 
 def _play_dropout(e, call, p):
-    "Share kept and scale in both modes (NaN for a scale that is not one number); and do masks differ between rows, and between seeds?"
+    "Share kept and scale in both modes (-1 for a scale that is not one number); and do masks differ between rows, and between seeds?"
     x, out = p.args['x'], {}
     def layer(mode, seed):
         y = np.asarray(_named(call(x=x, dropout_param=dict(p=p.args['p'], mode=mode, seed=seed, inverted=p.args['inverted'])), e.gives)['out'])
@@ -1047,7 +1063,8 @@ def _play_dropout(e, call, p):
         y = layer(mode, 7)
         ratio, kept = (y / x)[y != 0], y != 0
         p.given[f'data in {mode}'] = x.sum() / max(x[kept].sum(), 1e-300)
-        out |= {f'share kept in {mode}': np.mean(kept), f'scale in {mode}': ratio[0] if len(ratio) and np.ptp(ratio) < 1e-9 * abs(ratio[0]) else np.nan}
+        mixed = len(ratio) and np.isfinite(ratio).all() and np.ptp(ratio) >= 1e-9 * abs(ratio[0])
+        out |= {f'share kept in {mode}': np.mean(kept), f'scale in {mode}': -1 if mixed else ratio[0] if len(ratio) else np.nan}
         if mode == 'train' and 0 < kept.sum() < x.size:
             other = layer(mode, 8) != 0
             out |= {f'masks of {what} differ': float((kept != same).any()) for what, same in (('rows', kept[:1]), ('columns', kept[:, :1]), ('seeds', other))}
@@ -1072,7 +1089,7 @@ SCALES = {'1': '1, that is, not scaled', '1/(1-p)': '1 / {over}', '1-p': '{keep}
           '1/p': '1 / {over_drop}: it divides by the probability of dropping', 'p': '{drop}, the probability of dropping',
           '.5': '0.5, whatever p is', '2.': '2, whatever p is', '(1-p)**2': '{over}^2, scaled twice', '1/(1-p)**2': '1 / {over}^2, scaled twice',
           '1+p': '1 + {over_drop}', '1/(1+p)': '1 / (1 + {over_drop})',
-          'data': 'sum(x) / sum(x mask), which depends on the data'}
+          'data': 'sum(x) / sum(x mask), which depends on the data', '-1': 'numbers that differ from unit to unit'}
 _DROPS = dict(this='dropping', other='keeping', keep='1 - p', drop='p', over='(1 - p)', over_drop='p')          # what p stands for
 _KEEPS = dict(this='keeping', other='dropping', keep='p', drop='1 - p', over='p', over_drop='(1 - p)')
 
@@ -1095,6 +1112,7 @@ def _read_dropout(trials, few, words, course):
         if (train, test) == ('1', '1'):
             scales.append('nothing is scaled, neither in training nor at test: the next layer gets {keep} times as much in training as at test')
         elif (train, test) not in (('1/(1-p)', '1'), ('1', '1-p')) and (course or share != 'p'):
+            if few and None in (train, test): continue                 # a mask kept from a call with another p has that one's scale
             a, b = (SCALES.get(x, 'something that is not one of the usual factors') for x in (train, test))
             scales.append(f'what is kept is multiplied in training by {a}, and at test by {b}; '
                           'the right factors are 1 / {over} and 1 (inverted), or 1 and {keep} (not inverted)')
@@ -1105,7 +1123,7 @@ def _explain_dropout(trials, course):
     "Sentences about shares and scales, in the reading of p that leaves the fewest, the mask's own if both leave as many."
     said = []
     for what, words in (('rows', 'one mask serves all rows of the batch: its shape is that of a row'), ('columns', 'one number decides for a whole row of units'),
-                        ('seeds', 'the mask is the same at every call, whatever the seed: the generator starts anew each time')):
+                        ('seeds', 'the mask is the same at every call, whatever the seed: the generator starts anew each time, or a mask is kept')):
         if any(f.get(f'masks of {what} differ') == 0 for *_, f in trials): said.append(words)
     readings = [_read_dropout(trials, bool(said), words, course) for words in (_DROPS, _KEEPS)[:1 + course]]     # of few units, the share is luck
     masks, scales = min(readings, key=lambda found: (len(found[0]) + len(found[1]), len(found[0])))
@@ -1220,7 +1238,7 @@ def _play_rule(e, call, p):
     w, g, config, steps = p.layout(p.args['w']).copy(), p.layout(p.args['g']), fresh(p.args['config']), []
     for dw in g:
         found = call(w=w.copy(), dw=dw.copy(), config=config)
-        if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], dict): raise Refused('a rule must return the next w, and config')
+        if not isinstance(found, (tuple, list)) or len(found) != 2 or not isinstance(found[1], dict): raise Refused('a rule must return the next w, and config')
         steps.append(np.asarray(found[0]) - w)
         w, config = np.array(found[0]), found[1]
     return {'step': np.stack(steps)}
@@ -1314,17 +1332,19 @@ def _eval_numerical_gradient(f, x, h=1e-5):
 # %% ../nbs/08_exercises.ipynb #6adbc3df
 def _explain_points(trials, course):
     "What the points say at which f was evaluated."
-    p = trials[0][0]
+    p = next((p for p, right, found in trials if not _close(found.get('grad', np.nan), right['grad'], p.tolerance)), trials[0][0])
     x, points = p.args['x'], p.given['points']
     if not points: return ['f is never called']
     if others := [z.shape for z in points if z.shape != x.shape]: return [f'f gets an argument of shape {others[0]}, and not the whole x of shape {x.shape}']
     moved = [z - x for z in points]
+    if not np.any(moved): return ['f is evaluated at x only, never at x + h or x - h (two names for one array, `a = b = x`, change together: copy it)']
     never = x.size - int(np.any(moved, axis=0).sum())
     if 0 < never < x.size: return [f'{never} of {x.size} entries of x are never stepped: the loop ends too early']
     large = [np.abs(d)[np.abs(d) > .1 * np.abs(d).max()] for d in moved]          # rounding of the entries that were put back does not count
     far = [d for d in large if len(d) > 1]
     if far and max(d.max() for d in far) > 3 * min(d.min() for d in far):
         return ['f is not evaluated at x + h and x - h: its argument is changed in other entries too, and differently each time (a random mask?)']
+    if len(far) == len(moved) and len({len(d) for d in far}) == 1: return ['several entries of x are stepped at once: change one, evaluate f, and put it back']
     if far: return ['an entry is not put back before the next one is stepped: f is evaluated where all earlier entries are off as well']
     steps = [d.max() for d in large if len(d)]
     if steps and max(steps) < 1e-9: return [f'the step h is {max(steps):.0e}, so small that f(x + h) and f(x - h) differ by rounding only']
@@ -1392,6 +1412,9 @@ def _two_layer_right(e, p):
 register('two_layer_loss', 'loss and gradients of a net: affine, ReLU, affine, softmax, and the L2 penalty 0.5 reg sum(W^2)', 'loss grads', _net_problems,
          '05_network#the-network', book=_two_layer_right, forms=(_two_layer_loss,),
          wrong={**_LOGS, 'no maximum is subtracted, so that large scores overflow': ((_LOG, _OF_P), (' - scores.max(axis=1, keepdims=True)', '')),
+                'there is no ReLU: the net is linear': (('np.maximum(0, a)', 'a'), (' * (a > 0)', '')),
+                'the biases are regularized too, and are no weights':
+                    (('(W2**2).sum()', '(W2**2).sum() + (b1**2).sum() + (b2**2).sum()'), ('db1 = ', 'db1 = reg * b1 + '), ('db2 = ', 'db2 = reg * b2 + ')),
                 'one maximum is subtracted from all rows, where each has its own': ((_LOG, _OF_P), ('max(axis=1, keepdims=True)', 'max()'))},
          accepted={'the penalty has no 1/2, in the loss and its gradients alike: reg counts twice as much as in this book':
                        (('+ reg *', '+ 2 * reg *'), ('0.5 * reg *', 'reg *'))})
@@ -1400,14 +1423,18 @@ register('two_layer_loss', 'loss and gradients of a net: affine, ReLU, affine, s
 MEANINGS = (
     ('object cannot be interpreted as an integer|only integer scalar arrays|only length-1 arrays',
      'the values of an array are used where a whole number belongs, such as a shape: np.zeros takes a shape, np.zeros_like an array'),
-    ('matmul|not aligned', 'the shapes do not fit a matrix product: make x rows of shape (N, D), and look for a missing transpose'),
+    ('matmul|not aligned', 'the shapes do not fit a matrix product: make x rows of shape (N, D), and look for a missing transpose, or a cache unpacked in another order'),
+    (r'broadcast.*\((\d+),\) \(\1,|broadcast.*\((\d+),\d+\) \(\2,\)',
+     'N numbers stand beside N rows, and NumPy aligns the last axes: make them a column with keepdims=True or [:, None] (labels y are numbers of classes, not one-hot)'),
     ('broadcast', 'two shapes do not fit: a sum may run along the wrong axis, or need keepdims=True'),
     ('read-only|output array is read-only', 'it writes into an argument: write `x = x - y` in the place of `x -= y`, or work on a copy'),
     ('unpack|string indices|tuple indices|indices must be',
      'the cache does not hold what the function takes out of it: a backward with a cache of its own is checked together with its forward'),
     ('iteritems|itervalues|has_key', 'that is Python 2'),
     ('too many indices|out of bounds', 'an index does not fit the shape of its array'),
-    ('UnboundLocalError|NameError', 'a name is used that has no value (is it defined in another file?)'), ('KeyError', 'this key is not there'),
+    ('UnboundLocalError', 'this name gets its value in a branch that was not taken: is an `if` never true?'),
+    ('NameError', 'a name is used that has no value (is an import missing, or is it defined in another file?)'), ('KeyError', 'this key is not there'),
+    ('SystemExit|EOFError', 'a function must neither end the program nor wait for the keyboard'),
     ('ambiguous', 'an `if` asks a whole array: use np.where or a mask'),
     ('MemoryError', 'it asks for more memory than there is'), ('NotImplementedError', 'nothing is written yet'),
     ('RecursionError', 'the function calls itself without end'))
@@ -1461,12 +1488,12 @@ def _try(e, i, solved, function, forward, pack=None):
             out, cache = _quiet(forward, *_inputs(p))
             if p.optional and cache is None: return None
             if e.forward == 'dropout_forward': p, right = _follow_dropout(p, out)
-            p = p._replace(args=dict(p.args, cache=cache))
+            p = p._replace(args=dict(p.args, cache=pack(cache) if pack else cache))
         elif pack:
             p = p._replace(args=dict(p.args, cache=pack(p.args['cache'])))
             if p.args['cache'] is None: return None
         return Trial(i, p, right, _play(e, w, p), w)
-    except Exception as error: return Trial(i, p, right, {}, w, str(error) if isinstance(error, Refused) else _error_text(error))
+    except (Exception, SystemExit) as error: return Trial(i, p, right, {}, w, str(error) if isinstance(error, Refused) else _error_text(error))
 
 # %% ../nbs/08_exercises.ipynb #308a2868
 def _trials(name, e, function, forward):
@@ -1474,7 +1501,7 @@ def _trials(name, e, function, forward):
     def all_with(pack): return [t for i, solved in enumerate(_solved(name)) if (t := _try(e, i, solved, function, forward, pack))]
     found = {'a dictionary of named arrays': all_with(None)}
     if not forward and all(t.error for t in found['a dictionary of named arrays']): found |= {words: all_with(pack) for words, pack in e.caches.items()}
-    best = min(found, key=lambda words: np.mean([2 * bool(t.error) + bool(t.wrong(e)) for t in found[words]]))
+    best = min(found, key=lambda words: np.mean([2 * bool(t.error) + bool(t.wrong(e)) + bool(re.search('to unpack|indices must', t.error)) for t in found[words]]))
     return found[best], best
 
 def _fails(e, forward):
@@ -1490,6 +1517,20 @@ def _follow_dropout(p, out):
     factors = np.asarray(out) / p.layout(x.copy())
     given = dict(p.given, mask=factors != 0, scale=factors[factors != 0].mean() if factors.any() else 0.)
     return p._replace(given=given, tolerance=max(p.tolerance, 1e-6)), {'dx': dout * factors}
+
+# %% ../nbs/08_exercises.ipynb #fe3e1a17
+def _in_other_order(name, e, function, forward):
+    "A sentence if a backward is right once the entries of its forward's cache are in another order."
+    try: cache, end = _quiet(forward, *_inputs(_solved(name)[0][0]))[1], time.monotonic() + 1
+    except Exception: return []
+    size = len(cache.order) if hasattr(cache, 'reordered') else len(cache) if isinstance(cache, (tuple, list)) else 0
+    orders = itertools.permutations(range(size)) if size < 5 else ([{i: j, j: i}.get(k, k) for k in range(size)] for i, j in itertools.combinations(range(size), 2))
+    for order in itertools.takewhile(lambda _: time.monotonic() < end, orders):
+        pack = lambda c: c.reordered(order) if hasattr(c, 'reordered') else tuple(c[i] for i in order)
+        tries = (_try(e, i, solved, function, forward, pack) for i, solved in enumerate(_solved(name)))
+        if all(t.problem.optional or not (t.error or t.wrong(e)) for t in tries if t):
+            return [f'the cache is unpacked in another order than it is packed: the function is right with the entries in the order {[i + 1 for i in order]}']
+    return []
 
 # %% ../nbs/08_exercises.ipynb #d518e2ca
 def _by_forms(name, e, trials, keys, course):
@@ -1530,14 +1571,15 @@ def _diagnose(name, e, trials, wrong, course):
     if together: return together[:3], together[3:]
     said, left = [], []
     for k in wrong:
-        one = _explain(name, e, trials, [k], course)
+        some = any(np.isfinite(t.found[k]).any() for t in trials if k in t.found)          # what is nan everywhere has many explanations
+        one = _explain(name, e, trials, [k], course) if some else []
         said, left = said + [s for s in map(partial(part, [k]), one[:2]) if s not in said], left + ([] if one else [k])
     for k in wrong:
         flat = [t for t in trials if k in t.found and np.ndim(t.found[k]) == np.ndim(t.right[k]) == 2]
         if flat and all(_close(np.transpose(t.found[k]), t.right[k], t.problem.tolerance) for t in flat):
             said, left = [*said, f'{k} is transposed'], [n for n in left if n != k]
     if said and left: said.append(f'what is wrong with {", ".join(left)} is not explained by this')
-    return said or _unused(e, trials) or [_symptom(e, trials)], []
+    return said or _narrow(trials, wrong) or _unused(e, trials) or [_symptom(e, trials)], []
 
 def _unused(e, trials):
     "Sentences about options on which nothing depends, and should."
@@ -1551,6 +1593,16 @@ def _unused(e, trials):
             if same and not all(_close(other.right[r], t.right[r], p.tolerance) for r in t.right):
                 said.append(f'nothing depends on `{k}`: it is not used, or a number stands in its place')
     return said
+
+# %% ../nbs/08_exercises.ipynb #60833aa6
+def _narrow(trials, wrong):
+    "Sentences about results that are right but for their type: integers, or float32."
+    kinds = (('iu', np.trunc, 0, 'is an array of integers, which cut off what is behind the point: give it dtype=float'),
+             ('f', np.asarray, 2e-4, 'is right to 7 digits only: it is computed in float32, where the input is float64'))
+    use = [{k: (np.asarray(t.found[k]), t.right[k]) for k in wrong if k in t.found} for t in trials if t.problem.layout is not _single]
+    said = [f'{k} {words}' for k in wrong for kind, cut, tolerance, words in kinds
+            if use and all(k in u and u[k][0].dtype.kind in kind and u[k][0].dtype != float and _close(u[k][0], cut(u[k][1]), tolerance) for u in use)]
+    return said if len(said) == len(wrong) else []
 
 # %% ../nbs/08_exercises.ipynb #b42b85f5
 def _updated_first(e, trials, wrong):
@@ -1570,17 +1622,21 @@ def _symptom(e, trials):
     "The worst entry of the first wrong output, and where it is right: what can be said of numbers that nothing explains."
     t = next(t for t in trials if t.wrong(e))
     k = t.wrong(e)[0]
-    if k not in t.found: return f'{k} is missing'
+    if k not in t.found: return f'{k} is missing: there are {", ".join(t.found)}'
     r = np.asarray(t.right[k])
     a = _as(r, t.found[k])
     if a.shape != r.shape: return _shape_words(k, a.shape, r.shape)
     at = np.unravel_index(np.argmax(np.where(np.isfinite(a), np.abs(a - r), np.inf)), r.shape)
     right = [s.problem.label for s in trials if not s.wrong(e) and not s.error]
-    return (f'{UNKNOWN}: with {t.problem.label}, {k}{[int(i) for i in at] if at else ""} is {a[at]:.6g}, and {r[at]:.6g} would be right'
+    near = [_close(s.found[k], s.right[k], 1e-3) for s in trials if s.problem.plain and k in s.found]
+    return (f'{UNKNOWN}: with {t.problem.label}, {k}{[int(i) for i in at] if at else ""} is {a[at]:.10g}, and {r[at]:.10g} would be right'
+            + ('. So small a difference may come from eps, or from float32' if near and all(near) else '')
             + (f'. It is right with {", ".join(right)}' if right else ''))
 
 def _shape_words(k, shape, right):
-    hints = ((shape == (1, *right), 'drop keepdims=True'), (shape == right[::-1], 'it may be transposed'), (math.prod(shape) == math.prod(right), 'reshape it'),
+    hints = ((shape == (1, *right), 'drop keepdims=True'), (not right and len(shape) > 1, 'one number is expected'),
+             (len(right) > 1 and shape == right[1:], 'np.max and np.sum join a whole axis, np.maximum goes entry by entry'),
+             (shape == right[::-1], 'it may be transposed'), (math.prod(shape) == math.prod(right), 'reshape it'),
              (len(shape) == 1 < len(right) and shape[0] not in right, 'a[mask] picks entries out and forgets their places; use a * mask or np.where'),
              (shape[1:] == right, 'the sum over the batch is missing'))
     return f'{k.split(" after")[0]} has shape {shape}, expected {right}' + next((f': {text}' for holds, text in hints if holds), '')
@@ -1776,8 +1832,11 @@ def check(
     notes += more + convention
     for found in (_besides(name, e, trials, course), _shapes(e, trials)): said, notes = said + found[0], notes + found[1]
     errors, wrong = {}, {t.number: t.wrong(e) for t in trials}
-    for t in trials: errors.setdefault(_as_called(name, trials[0].problem, t.error), []).append(t.problem.label)
-    said += [error + (f' (with {", ".join(labels)})' if len(labels) < len(trials) else '') for error, labels in errors.items() if error]
+    for t in trials: errors.setdefault(re.sub(r'\d+', '', t.error), []).append(t)               # alike but for the sizes
+    raised = [_as_called(name, trials[0].problem, ts[0].error) + (f' (with {", ".join(t.problem.label for t in ts)})' if len(ts) < len(trials) else '')
+              for error, ts in errors.items() if error]
+    said = raised + said if said and said[0].startswith(UNKNOWN) else said + raised
+    if said and forward and not failed: said = _in_other_order(name, e, function, forward) or said
     if not said or said[0].startswith(UNKNOWN): said = _again(e, trials[0], function) + said
     checks = [(t.problem.label, t.problem.optional or not (t.error or wrong[t.number]),
                t.error or ', '.join(wrong[t.number]) + ' (noted)' * bool(wrong[t.number] and t.problem.optional)) for t in trials]
@@ -1824,6 +1883,6 @@ def _numbers(name, e, trials, course):
         found, others = _diagnose(name, e, finite, slips, course)
         found.append(f'besides, the results are nan or infinite with {", ".join(t.problem.label for t in ran if t not in finite)}')
     nowhere = [k for k in wrong if not any(np.isfinite(t.found.get(k, 0)).any() for t in ran)]
-    if nowhere: said = [f'{", ".join(nowhere)}: nan or infinite with all data; what follows gives such numbers, too', *found, *said]
+    if nowhere: said = [f'{", ".join(nowhere)}: nan or infinite with all data, which hides the cause; possible causes follow', *found, *said]
     else: said = found + said
     return said, notes, others

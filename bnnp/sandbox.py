@@ -43,18 +43,19 @@ def pack(
 
 class Kept:
     "Something that stays in the other process."
-    def __init__(self, number, type): self.number, self.type = number, type
+    def __init__(self, number, type, order=()): self.number, self.type, self.order = number, type, order
     def __repr__(self): return f'<{self.type}>'
     def __deepcopy__(self, memo): return self
+    def reordered(self, order): return Kept(self.number, self.type, order)
 
 def unpack(
     sent, # from `pack`
-    kept=Kept, # a function of number and type for what was kept
+    kept=Kept, # a function of number, type and order for what was kept
 ): # the value; read-only arrays are read-only again, and not contiguous
     "A value as it arrives."
     if not isinstance(sent, dict): return sent
     kind = sent['$']
-    if kind == 'kept': return kept(sent['number'], sent['type'])
+    if kind == 'kept': return kept(sent['number'], sent['type'], sent.get('order', ()))
     if kind == 'dict': return {k: unpack(v, kept) for k, v in sent['items'].items()}
     if kind in ('tuple', 'list'): return (tuple if kind == 'tuple' else list)(unpack(v, kept) for v in sent['items'])
     a = np.frombuffer(base64.b64decode(sent['data']), np.dtype(sent['dtype'])).reshape(sent['shape']).copy()
@@ -216,14 +217,16 @@ def serve(channel, space: dict) -> None:
     while True:
         try: ask = channel.receive()
         except EOFError: return
-        def ours(number, type): return kept[number] if type != 'function' else lambda z: (channel.send({'call': pack(np.array(z))}),
-                                                                                          unpack(channel.receive()['value']))[1]
+        def ours(number, type, order):
+            if type == 'function': return lambda z: (channel.send({'call': pack(np.array(z))}), unpack(channel.receive()['value']))[1]
+            return tuple(kept[number][i] for i in order) if order else kept[number]
         args, random = [unpack(a, ours) for a in ask['args']], np.random.get_state()[1:3]
         try:
-            found = space[ask['name']](*args)
+            with np.errstate(all='ignore'): found = space[ask['name']](*args)          # whatever the file has set
             if isinstance(found, tuple) and len(found) == 2 and ask['name'].lower().endswith('forward') and found[1] is not None:
-                kept[len(kept)] = found[1]                                     # a cache stays here
-                found = {'$': 'tuple', 'items': [pack(found[0]), {'$': 'kept', 'number': len(kept) - 1, 'type': 'cache'}]}
+                out, kept[len(kept)] = pack(found[0], kept), found[1]          # a cache stays here
+                order = list(range(len(found[1]))) if type(found[1]) in (tuple, list) else []
+                found = {'$': 'tuple', 'items': [out, {'$': 'kept', 'number': len(kept) - 1, 'type': 'cache', 'order': order}]}
             else: found = pack(found, kept)
             moved = any(np.any(a != b) for a, b in zip(random, np.random.get_state()[1:3]))
             answer = {'value': found, 'args': [pack(a, kept) for a in args], 'random': bool(moved)}

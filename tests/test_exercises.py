@@ -266,7 +266,10 @@ BIASED = EXERCISES['batchnorm_forward'].forms[0], ('var * N / max(N - 1, 1)', 'v
 
 @pytest.mark.parametrize('change, says', {
     ('running_mean) / np.sqrt(running_var + eps)', 'running_mean) / np.sqrt(running_var)'): 'eps is missing',
-    ('gamma * xhat + beta', "(gamma * xhat + beta if bn_param['mode'] == 'train' else xhat)"): 'test mode does not apply gamma and beta',
+    ('gamma * xhat + beta', "(gamma * xhat + beta if bn_param['mode'] == 'train' else xhat)"): 'gamma and beta are not applied at test',
+    ('gamma * xhat + beta', 'xhat'): 'gamma and beta are not applied in either mode',
+    ('(running_var + eps)', '(x.var(axis=0) + eps)'): 'the deviation of its own batch',
+    ('np.sqrt(var + eps)', 'np.sqrt(var) + eps'): 'eps is added to the quotient',
     ('+ (1 - momentum) * unbiased', '+ (1 - momentum) * np.sqrt(unbiased)'): 'the standard deviation stands where the variance',
     ('running_mean + (1 - momentum) * mu', 'running_mean * 0 + mu'): ''}.items())
 def test_batch_norm_is_diagnosed_in_the_convention_that_it_follows(change, says):
@@ -298,6 +301,61 @@ def test_a_forward_that_fails_is_named_as_such(tmp_path):
                 '    return (w - config["learning_rate"] * dw) / (np.sqrt(c) + config["epsilon"]), config', 'parentheses too many: `w` is divided')])
 def test_what_is_wrong_is_said(tmp_path, name, code, says):
     assert says in results_of(submission(tmp_path, code))[name].diagnoses[0]
+
+
+SCORES = '''def softmax_loss(x, y):
+    i, z = np.arange(len(x)), x - x.max(axis=1, keepdims=True)
+    logs = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    dx = np.exp(logs)
+    dx[i, y] -= 1
+    return -logs[i, y].mean(), dx / len(x)
+'''
+DROP = '''def dropout_forward(x, dropout_param):
+    p, rng = dropout_param['p'], np.random.default_rng(dropout_param['seed'])
+    factors = (rng.uniform(size=x.shape) >= p) / (1 - p)
+    return (x * factors if dropout_param['mode'] == 'train' else x), None
+'''
+GRAD = '''def eval_numerical_gradient(f, x):
+    grad = np.zeros(x.shape)
+    for i in np.ndindex(x.shape):
+        a, b = x.copy(), x.copy()
+        a[i] += 1e-5
+        b[i] -= 1e-5
+        grad[i] = (f(a) - f(b)) / 2e-5
+    return grad
+'''
+
+@pytest.mark.parametrize('code, old, new, says', [
+    (SCORES, 'x.max(axis=1, keepdims=True)', 'x.max()', 'no axis is given: the `max`'), (SCORES, 'x.max(', 'x.min(', 'the smallest is subtracted'),
+    (SCORES, '[i, y]', '[i, y - 1]', 'y counts from 0'), (SCORES, 'x - x.max', 'np.float32(x) - np.float32(x).max', 'is computed in float32'),
+    (SCORES, 'logs[i, y].mean()', '(y * logs).mean()', 'not one-hot'), (SCORES, '.sum(axis=1, keepdims=True)', '.sum(axis=1)', 'make them a column'),
+    (DROP, '(rng.uniform(size=x.shape) >= p) / (1 - p)', 'rng.normal(1, p, x.shape)', 'no unit is dropped'),
+    (DROP, 'return', 'factors = globals().setdefault("kept", factors)\n    return', 'or a mask is kept'),
+    (GRAD, 'in np.ndindex(x.shape)', 'in range(len(x))', 'several entries of x are stepped at once'), (GRAD, 'x.copy(), x.copy()', 'x, x', 'at x only'),
+    (RELU, 'np.maximum(x, 0)', 'np.max(x, 0)', 'np.maximum goes entry by entry'), (RELU, 'return np.maximum(x, 0), x', 'sys.exit()', 'must neither end the program'),
+    (RELU, 'return np.maximum(x, 0), x', 'return (x, x[0]), np.maximum(x, 0)', 'out is a tuple of 2, where numbers'),
+    ('def affine_forward(x, w, b): return x.reshape(len(x), -1) @ w + b, (x, w, b)\ndef affine_backward(dout, cache):\n    x, w, b = cache\n'
+     '    return (dout @ w.T).reshape(x.shape), x.reshape(len(x), -1).T @ dout, dout.sum(0)', 'x, w, b = cache', 'b, x, w = cache', 'in the order [3, 1, 2]')])
+def test_a_mistake_in_a_style_of_its_own_is_named(tmp_path, code, old, new, says):
+    assert old in code and all(r.passed for r in results_of(submission(tmp_path, code)).values())
+    assert says in next(r for r in results_of(submission(tmp_path, code.replace(old, new))).values() if not r.passed).diagnoses[0]
+
+
+@pytest.mark.parametrize('name, changes, says', [
+    ('adam', [('beta2 * config.get', 'beta1 * config.get'), ('(1 - beta2) * dw**2', '(1 - beta1) * dw**2')], '`beta1` stands where `beta2` belongs'),
+    ('rmsprop', [('dw**2', 'dw * 2')], '`* 2` stands where the square'), ('rel_error', [('np.maximum(1e-8, np.abs(x) + np.abs(y))', '(1e-8 + np.abs(x) + np.abs(y))')], 'is added, where it is a lower bound'),
+    ('two_layer_loss', [('np.maximum(0, a)', 'a'), (' * (a > 0)', '')], 'there is no ReLU'),
+    ('two_layer_loss', [('(W2**2).sum()', 'sum((params[k]**2).sum() for k in ("W2", "b1", "b2"))'), ('db2 =', 'db2 = reg * b2 +'), ('db1 =', 'db1 = reg * b1 +')], 'biases are regularized'),
+    ('layernorm_forward', [('x.var(axis=1, keepdims=True)', 'x.std(axis=1, keepdims=True, ddof=1)'), ('np.sqrt(var + eps)', '(var + eps)')], 'two mistakes'),
+    ('batchnorm_forward', [('max(N - 1, 1)', '(N - 1)')], 'a batch of one row'),
+    ('batchnorm_backward', [('inv_std = 1 / np.sqrt(var + eps)', 'inv_std = 1 / np.sqrt(var + 1.1 * eps)')], 'may come from eps')])
+def test_a_line_of_a_textbook_form_that_was_changed_is_named(name, changes, says):
+    assert says in check(name, exercises._like(EXERCISES[name].forms[0], 'changed', *changes)).diagnoses[0]
+
+
+def test_what_a_file_sets_and_how_it_returns_does_not_count(tmp_path):
+    assert results_of(submission(tmp_path, 'old = np.seterr(all="raise")\n' + SCORES))['softmax_loss'].passed
+    assert results_of(submission(tmp_path, 'def sgd(w, dw, config): return [w - config["learning_rate"] * dw, config]'))['sgd'].passed
 
 
 def layernorm(dout, cache, gamma=1, axis=1, over=None):
