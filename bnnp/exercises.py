@@ -102,7 +102,7 @@ def _quiet(f, *args):
 def _named(found, names):
     "What a function returned, by name, without caches (whose names end in `_`); `Refused` if it is something else."
     listed = ', '.join(n.strip('_') for n in names)
-    if found is None: raise Refused(f'nothing is returned: the last line should be `return {listed}`')
+    if found is None: raise Refused(f'nothing is returned, or None: the last line should be `return {listed}`, with numbers in it')
     values = tuple(found) if isinstance(found, (tuple, list)) else (found,)
     if len(values) != len(names): raise Refused(f'{len(values)} value{"s" * (len(values) > 1)} returned, where {len(names)} are expected: {listed}')
     out = {}
@@ -1764,8 +1764,12 @@ class Report:
         "How a row of `checks` begins; what differs, and does not count, is noted."
         return 'note' if text and (ok or self.passed) else 'ok  ' if ok else 'NOT '
 
+    @property
+    def tried(self) -> list: # of `checks`; none if all of them went wrong in one and the same way
+        return self.checks if len({(ok, text) for _, ok, text in self.checks}) > 1 or self.passed else []
+
     def __str__(self):
-        marks = [f'  {self.mark(ok, text)} {label}{": " + text if text else ""}' for label, ok, text in self.checks]
+        marks = [f'  {self.mark(ok, text)} {label}{": " + text if text else ""}' for label, ok, text in self.tried]
         more = [f'  (the same numbers come from {len(self.others)} more: see .others)'] if self.others else []
         return '\n'.join([f'{self.name}: {"passed" if self.passed else "not yet"}', *(f'- {d}' for d in self.diagnoses), *more,
                           *(f'  note: {n}' for n in self.notes), *marks])
@@ -1782,7 +1786,7 @@ def report_html(report: Report) -> str:
     items = lambda texts: ''.join(f'<li>{_marked(t)}</li>' for t in texts)
     more = lambda title, inside: f'<details><summary>{title}</summary>{inside}</details>' if inside else ''
     sign = lambda ok, text: {'ok': '✓', 'note': '≈', 'NOT': '✗'}[report.mark(ok, text).strip()]
-    rows = ''.join(f'<tr><td>{sign(ok, text)}</td><td>{_marked(label)}</td><td>{_marked(text)}</td></tr>' for label, ok, text in report.checks)
+    rows = ''.join(f'<tr><td>{sign(ok, text)}</td><td>{_marked(label)}</td><td>{_marked(text)}</td></tr>' for label, ok, text in report.tried)
     tried = f'<table><thead><tr><th>right?</th><th>data</th><th>wrong</th></tr></thead><tbody>{rows}</tbody></table>'
     others, said = len(report.others), report.diagnoses + [f'Note: {n}' for n in report.notes]
     parts = [f'<p><strong>{report.name}: {"passed" if report.passed else "not yet"}</strong></p>', f'<ul>{items(said)}</ul>',
