@@ -459,6 +459,7 @@ def sweep(
     summary=None, # folder of summaries to look into first; None for none
     data_dir=None, # where the data set is, if not in the usual places
     progress: bool = True, # show a bar?
+    stop: Callable = None, # asked after each run; the number of a signal ends the sweep, 0 does not
 ) -> list: # of `Result`, in the order of `trials`
     "Make the runs of an experiment that are missing, and give all results."
     experiment = on_this_data(experiment, data_dir=data_dir)
@@ -471,6 +472,7 @@ def sweep(
             done = _handled(log_dir and log_path(log_dir, experiment, trial), trial, outcome)
             there += [replace(done, trial=t) for t in same[key(trial)]]
             bar.update(len(same[key(trial)]))
+            if stop and (number := stop()): raise KeyboardInterrupt(number)
     return sorted(there, key=lambda r: order[r.label, r.seed])
 
 # %% ../nbs/a_sweeps.ipynb #609504fd
@@ -651,8 +653,8 @@ def _sweep_or_say(experiment: Experiment, executor: Executor, args: argparse.Nam
     "A sweep that says what it will do, and what there is of it when it is stopped."
     _announce(experiment, args)
     try:
-        with catch_signals(patient=False):
-            return sweep(experiment, executor, args.workers, args.log_dir, args.summary, args.data_dir)
+        with catch_signals(patient=False) as seen:             # asked, too: what a destructor raises is lost
+            return sweep(experiment, executor, args.workers, args.log_dir, args.summary, args.data_dir, stop=lambda: seen.number)
     except DataError as e: raise DataError(f'{e}; or ask for drawn images, with --dataset shapes10') from None
     except KeyboardInterrupt as e:
         there, missing = known_results(experiment, args.log_dir, args.summary)
