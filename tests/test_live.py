@@ -245,10 +245,10 @@ def test_stop_ends_an_endless_loop_and_the_page_stays_awake(try_it):
     edit(try_it, 'def backward', lambda _: "print('begun')\nwhile True: print(end='.')")
     cell(try_it, 'def backward').get_by_role('button', name='Run').click()
     try_it.locator('.live-output', has_text='begun').wait_for(timeout=WAIT)
-    lag = try_it.evaluate('''async () => { let worst = 0, last = performance.now();
+    lag = lambda: try_it.evaluate('''async () => { let worst = 0, last = performance.now();
         for (let i = 0; i < 40; i++) { await new Promise(r => setTimeout(r, 25)); const now = performance.now(); worst = Math.max(worst, now - last - 25); last = now; }
         return worst }''')
-    assert lag < 300 * LOAD
+    assert any(lag() < 300 * LOAD for _ in range(3))                                 # a page that sleeps does so each time, a busy machine does not
     try_it.get_by_role('button', name='Stop').click()
     assert 'stopped' in cell(try_it, 'def backward').locator('.live-status').inner_text()
     cell(try_it, 'def backward').get_by_role('button', name='Reset').click()
