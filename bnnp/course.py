@@ -236,11 +236,10 @@ def visualize_grid(
     "Images in a square grid."
     ubound, padding = expect('ubound', ubound, number()), expect('padding', padding, whole())
     (N, H, W, C), low = Xs.shape, Xs.min(axis=(1, 2, 3), keepdims=True)
-    spread, side = Xs.max(axis=(1, 2, 3), keepdims=True) - low, math.ceil(math.sqrt(N))
-    tiles = np.zeros((side**2, H + padding, W + padding, C))
-    tiles[:N, :H, :W] = ubound * (Xs - low) / np.where(spread, spread, 1)
-    rows = tiles.reshape(side, side, *tiles.shape[1:]).swapaxes(1, 2)                      # row of tiles, y, column of tiles, x, colour
-    return rows.reshape(side * (H + padding), side * (W + padding), C)[:side * (H + padding) - padding, :side * (W + padding) - padding]
+    spread, side, i = Xs.max(axis=(1, 2, 3), keepdims=True) - low, math.ceil(math.sqrt(N)), np.arange(N)
+    grid = np.zeros((side, H + padding, side, W + padding, C))         # row of images, y, column of images, x, colour
+    grid[i // side, :H, i % side, :W] = ubound * (Xs - low) / np.where(spread, spread, 1)
+    return grid.reshape(side * (H + padding), side * (W + padding), C)[:side * (H + padding) - padding, :side * (W + padding) - padding]
 
 # %% ../nbs/a_course.ipynb #4a79e633
 def no_convolution(*args, **kwargs):
