@@ -9,14 +9,13 @@ __all__ = ['SHAPES', 'CONTENDERS', 'PEERS', 'DEFAULT_RUN', 'RUNS', 'EPOCHS', 'Sh
            'compare', 'rows', 'summary', 'cores', 'bench_parser', 'bench_command']
 
 # %% ../nbs/a_benchmarks.ipynb #c0591334
-import argparse, math, os, subprocess, sys, time
+import argparse, math, os, re, subprocess, sys, time
 from dataclasses import dataclass, replace
 from functools import partial
 
 os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '20')      # its threads, when done, hold their cores for half a millisecond, not 25
 import numpy as np
 
-# %% ../nbs/a_benchmarks.ipynb #8df0b983
 from .network import FullyConnectedNet
 from .optim import adam
 from .solver import Solver
@@ -47,14 +46,10 @@ def parse_shape(text: str # 'XS', 'S', 'M', 'L', or such as '256x6:64:bn:0.25'
                ) -> Shape:
     "The shape of that name or description; a `ValueError` says how one is written."
     if text in SHAPES: return SHAPES[text]
-    try:
-        layers, batch, *options = text.split(':')
-        width, depth = map(int, layers.split('x'))
-        dropout = [float(o) for o in options if o != 'bn']
-        shape = Shape((width,) * depth, int(batch), 'bn' in options, *dropout)
-        if min(width, depth, shape.batch) < 1 or not 0 <= shape.dropout < 1: raise ValueError
-        return shape
-    except (ValueError, TypeError): raise ValueError(f"a shape is one of {', '.join(SHAPES)}, or such as 256x6:64:bn:0.25, got {text!r}") from None
+    found = re.fullmatch(r'([1-9]\d*)x([1-9]\d*):([1-9]\d*)(:bn)?(?::(0?\.\d+|0))?', text)
+    if not found: raise ValueError(f"a shape is one of {', '.join(SHAPES)}, or such as 256x6:64:bn:0.25, got {text!r}")
+    width, depth, batch, bn, dropout = found.groups()
+    return Shape((int(width),) * int(depth), int(batch), bn is not None, float(dropout or 0))
 
 # %% ../nbs/a_benchmarks.ipynb #35795080
 def random_batch(shape: Shape) -> tuple: # X (N, 3072) float32 and y (N,)
@@ -143,14 +138,12 @@ def jax_jit(shape, threads):
     def loss(params, stats, key):
         scores, new = jax_forward(shape, params, stats, X, key)
         return -jnp.take_along_axis(jax.nn.log_softmax(scores), y[:, None], 1).mean(), new
-    def update(w, g, m, v, t):
-        m, v = .9 * m + .1 * g, .999 * v + .001 * g * g
-        return w - 1e-3 * (m / (1 - .9**t)) / (jnp.sqrt(v / (1 - .999**t)) + 1e-8), m, v
     def train(params, stats, m, v, t, key):
         (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(params, stats, jax.random.fold_in(key, t))
-        out = tree(lambda w, g, m, v: update(w, g, m, v, t), params, grads, m, v)
-        pick = lambda i: tree(lambda o: o[i], out, is_leaf=lambda o: isinstance(o, tuple))
-        return pick(0), stats, pick(1), pick(2), t + 1, value
+        m = tree(lambda m, g: .9 * m + .1 * g, m, grads)
+        v = tree(lambda v, g: .999 * v + .001 * g * g, v, grads)
+        params = tree(lambda w, m, v: w - 1e-3 * (m / (1 - .9**t)) / (jnp.sqrt(v / (1 - .999**t)) + 1e-8), params, m, v)
+        return params, stats, m, v, t + 1, value
     train = jax.jit(train, donate_argnums=(0, 1, 2, 3))
     zeros = lambda: tree(jnp.zeros_like, params)
     state, key = [params, stats, zeros(), zeros(), jnp.float32(1)], jax.random.PRNGKey(0)
@@ -228,6 +221,7 @@ CONTENDERS = {'bnnp': bnnp_step, 'matmuls': matmul_floor, 'torch': torch_eager, 
               'bnnp epoch': partial(bnnp_run, examples=random_images), 'torch epoch': partial(torch_run, examples=random_images),
               'torch fused epoch': partial(torch_run, examples=random_images, fused=True)}
 PEERS = {'torch': ['torch', 'torch fused'], 'jax': ['jax'], 'sklearn': ['sklearn']}      # what can be asked for
+DEFAULT_RUN, RUNS, EPOCHS = '100x5:100:bn', ['bnnp run', 'torch run', 'torch fused run'], ['bnnp epoch', 'torch epoch', 'torch fused epoch']
 
 # %% ../nbs/a_benchmarks.ipynb #c56fd4a2
 def serve(name: str, shape: str, threads: str) -> None:
@@ -242,7 +236,6 @@ def serve(name: str, shape: str, threads: str) -> None:
         while count == 0 or time.perf_counter() - begin < float(line): step(); count += 1
         print((time.perf_counter() - begin) / count, flush=True)
 
-# %% ../nbs/a_benchmarks.ipynb #beea9744
 def start(name: str, shape: str, threads: int) -> subprocess.Popen:
     "A contender's process, with its libraries told how many threads to use."
     env = {f'{lib}_NUM_THREADS': str(threads) for lib in ('OMP', 'OPENBLAS', 'MKL')}
@@ -286,23 +279,19 @@ def rows(shape: str, times: dict) -> list: # lines of the table, of times from `
         lines.append(f'{shape:16} {name:17} {np.median(t) * 1e3:9.2f} ms   {shown}')
     return lines
 
-# %% ../nbs/a_benchmarks.ipynb #a61b45ae
 def summary(results: list) -> list: # lines, for dictionaries from `compare`, one for each shape
     "Geometric means over the shapes of our time over each contender's, and over the best peer's."
     ratios = lambda best: [np.median(next(iter(t.values())) / best(t)) for t in results if best(t) is not None]
     peer = lambda t: min((t[n] for n in ('torch', 'torch fused', 'jax') if n in t), key=np.median, default=None)
-    asked = {name: lambda t, name=name: t.get(name) for name in results[0] if not name.startswith('bnnp')}
+    asked = {name: lambda t, name=name: t.get(name) for t in results for name in t if not name.startswith('bnnp')}
     if 'bnnp' in results[0]: asked['the best peer'] = peer
     return [f'{name:15} {math.exp(np.mean(np.log(r))):.2f}' for name, best in asked.items() if (r := ratios(best))]
 
 # %% ../nbs/a_benchmarks.ipynb #87143968
-DEFAULT_RUN, RUNS, EPOCHS = '100x5:100:bn', ['bnnp run', 'torch run', 'torch fused run'], ['bnnp epoch', 'torch epoch', 'torch fused epoch']
-
 def cores() -> int:
     "Processors that this process may use."
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
-# %% ../nbs/a_benchmarks.ipynb #5a54e3bc
 def bench_parser() -> argparse.ArgumentParser:
     "The command line of `bnnp_bench`."
     parser = argparse.ArgumentParser(

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
-# %% ../nbs/a_course.ipynb #3161154b
 from . import datasets, files, gradient_check, layers, network, solver
 from .arrays import expect_labels, floating, numeric
 from .data import get_CIFAR10_data
@@ -150,10 +149,11 @@ class NeuralNet(TwoLayerNet):
         run = Solver(self, dict(X_train=X, y_train=y, X_val=X_val, y_val=y_val), lr_decay=learning_rate_decay, batch_size=batch_size,
                      num_epochs=expect('num_iters', num_iters, whole(1)), optim_config={'learning_rate': learning_rate}, verbose=verbose)
         self.reg, kept = 2 * expect('reg', reg, number(0)), self.reg
-        while run.step < num_iters:
-            if run.is_due: run.end_epoch()
-            run._step()
-        self.reg = kept
+        try:
+            while run.step < num_iters:
+                if run.is_due: run.end_epoch()
+                run._step()
+        finally: self.reg = kept
         return {name: getattr(run, name) for name in solver.HISTORIES}
 
 # %% ../nbs/a_course.ipynb #92abe78b
@@ -236,11 +236,10 @@ def visualize_grid(
     "Images in a square grid."
     ubound, padding = expect('ubound', ubound, number()), expect('padding', padding, whole())
     (N, H, W, C), low = Xs.shape, Xs.min(axis=(1, 2, 3), keepdims=True)
-    spread, side = Xs.max(axis=(1, 2, 3), keepdims=True) - low, math.ceil(math.sqrt(N))
-    tiles = np.zeros((side**2, H + padding, W + padding, C))
-    tiles[:N, :H, :W] = ubound * (Xs - low) / np.where(spread, spread, 1)
-    rows = tiles.reshape(side, side, *tiles.shape[1:]).swapaxes(1, 2)                      # row of tiles, y, column of tiles, x, colour
-    return rows.reshape(side * (H + padding), side * (W + padding), C)[:side * (H + padding) - padding, :side * (W + padding) - padding]
+    spread, side, i = Xs.max(axis=(1, 2, 3), keepdims=True) - low, math.ceil(math.sqrt(N)), np.arange(N)
+    grid = np.zeros((side, H + padding, side, W + padding, C))         # row of images, y, column of images, x, colour
+    grid[i // side, :H, i % side, :W] = ubound * (Xs - low) / np.where(spread, spread, 1)
+    return grid.reshape(side * (H + padding), side * (W + padding), C)[:side * (H + padding) - padding, :side * (W + padding) - padding]
 
 # %% ../nbs/a_course.ipynb #4a79e633
 def no_convolution(*args, **kwargs):
@@ -254,5 +253,4 @@ max_pool_forward_naive = max_pool_backward_naive = max_pool_forward_fast = max_p
 def load_CIFAR10(root # the folder of batches, a folder that holds it, or an archive
                 ) -> tuple: # Xtr (50000, 32, 32, 3) float64, ytr (50000,) int64, Xte (10000, 32, 32, 3), yte (10000,)
     "The courses' loader, in the courses' float64. Raises `DataError`."
-    Xtr, ytr, Xte, yte = datasets.load_CIFAR10(root)
-    return Xtr.astype(float), ytr, Xte.astype(float), yte
+    return datasets.load_CIFAR10(root, float)

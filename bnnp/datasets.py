@@ -8,7 +8,7 @@ __all__ = ['CIFAR10_CLASSES', 'PYTHON_VERSION', 'MNIST_VERSION', 'DATASETS', 'TI
            'load_CIFAR10', 'data_command']
 
 # %% ../nbs/a_datasets.ipynb #6850a8fe
-import hashlib, io, math, os, re, sys, tempfile
+import argparse, gzip, hashlib, math, os, re, sys, tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,9 +137,9 @@ def cache_dir() -> Path: # a folder that may not exist yet
 
 def _places(data_dir=None):
     "Where data may be, in the order of the search: in `data_dir` alone, if it is given."
-    named = (os.environ.get('BNNP_DATA') or None) if data_dir is None else data_dir
-    rest = [cache_dir(), Path('deeplearning')/'datasets', Path('cs231n')/'datasets'] if data_dir is None else []
-    return rest if named is None else [as_path(named), *rest]
+    if data_dir is not None: return [as_path(data_dir)]
+    named = [as_path(os.environ['BNNP_DATA'])] if os.environ.get('BNNP_DATA') else []
+    return [*named, cache_dir(), Path('deeplearning')/'datasets', Path('cs231n')/'datasets']
 
 # %% ../nbs/a_datasets.ipynb #c946ce0d
 def _missing(folder, m):
@@ -169,7 +169,7 @@ def _checked(opened, file):
 # %% ../nbs/a_datasets.ipynb #cc45095c
 def _unpack(path, name, m):
     "Yield the files of a checked archive that is known as `name`, each with its content, checked too."
-    import gzip, tarfile
+    import tarfile
     files = {f'{m.folder}/{file.name}': file for file in m.files}
     with _named('cannot be unpacked', Exception), gzip.open(path) as packed: # gzip, zlib and tarfile have many errors
         if single := files.get(f'{m.folder}/{name[:-3]}'): # a file that was packed by itself
@@ -183,7 +183,6 @@ def _unpack(path, name, m):
 
 def _contents(path, m):
     "Yield each file of a folder or an archive, with its content, unpacked if it is there as `.gz`, and checked."
-    import gzip
     if path.is_file():
         with open(path, 'rb') as opened: _checked(opened, m.archives[0])
         yield from _unpack(path, m.archives[0].name, m)
@@ -313,16 +312,15 @@ def load_mnist(data_dir=None, download: bool = True) -> dict: # as from `load_im
     return load_images(DATASETS['mnist'], data_dir, download)
 
 # %% ../nbs/a_datasets.ipynb #7042df71
-def load_CIFAR10(root) -> tuple: # Xtr (50000, 32, 32, 3) float32, ytr (50000,) int64, Xte (10000, 32, 32, 3), yte (10000,)
+def load_CIFAR10(root, dtype=np.float32) -> tuple: # Xtr (50000, 32, 32, 3), ytr (50000,) int64, Xte (10000, 32, 32, 3), yte (10000,)
     "The course's loader, from a folder or an archive: images with the colour last, as Matplotlib shows them. Raises `DataError`."
     data = load_cifar10(root, download=False)
-    Xtr, Xte = (data[k].transpose(0, 2, 3, 1).astype(np.float32, order='C') for k in ('X_train', 'X_test'))
+    Xtr, Xte = (data[k].transpose(0, 2, 3, 1).astype(dtype, order='C') for k in ('X_train', 'X_test'))
     return Xtr, data['y_train'], Xte, data['y_test']
 
 # %% ../nbs/a_datasets.ipynb #9b6b0729
 def data_command(argv: list = None) -> int: # 0, 1 if there are no data, 130 after Ctrl-C
     "Find a data set and check every file; download it if it is not found."
-    import argparse
     parser = argparse.ArgumentParser(prog='bnnp_data', description=data_command.__doc__)
     parser.add_argument('--dataset', choices=DATASETS, default='cifar10', help='default: cifar10')
     parser.add_argument('--data_dir', help='folder or archive; default: BNNP_DATA, the cache, then the folders of the courses')

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['PANELS', 'WORDS', 'VALUES', 'SPECIAL', 'BANDS', 'natural', 'find_logs', 'load_runs', 'number', 'curves',
            'epochs_done', 'best', 'settings', 'clean', 'in_words', 'of_data', 'varying', 'note', 'labels', 'by_seed',
-           'together', 'draw_curves', 'finish_axes', 'title', 'plot_runs', 'run_table', 'plot_parser', 'own_runs',
-           'usable_runs', 'plot_command']
+           'together', 'draw_curves', 'finish_axes', 'title', 'plot_runs', 'run_table', 'usable_runs', 'plot_command']
 
 # %% ../nbs/a_plots.ipynb #3ae43d76
 import argparse, json, math, os, re, sys, warnings
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-# %% ../nbs/a_plots.ipynb #543fa137
 from .files import as_path
 from .layers import NORMS
 from .logs import LogError, RunRecord, read_log, say
@@ -245,36 +243,29 @@ def run_table(runs: list) -> Table: # '-' for what a log does not say
                      show(number(result.get('test_acc')), '.3f'), show(*seconds[-1:] or [math.nan], '.1f')))
     return Table(rows)
 
-def plot_parser() -> argparse.ArgumentParser:
-    "The command line of `bnnp_plot`."
-    parser = argparse.ArgumentParser(description='Draw the loss and the accuracies of all runs in a folder of logs.')
-    parser.add_argument('--log_dir', metavar='DIR', default='submission_logs', help='folder of logs (default: %(default)s)')
-    parser.add_argument('--out', metavar='PATH', help='write PATH.png and PATH.svg (default: curves, in the folder of logs)')
-    parser.add_argument('--group_seeds', nargs='?', const='range', choices=BANDS, metavar='BAND',
-                        help='draw runs that differ only in the seed as one: their mean, in a band that is their range '
-                             'or, with --group_seeds interval, the 95%% interval of the mean')
-    return parser
-
 # %% ../nbs/a_plots.ipynb #bc74e139
-def own_runs(runs: list, folder: Path) -> list: # of `RunRecord`
-    "The runs of a folder itself, with a line about those of sweeps in folders below; the latter if there are no others."
-    own, below = ([r for r in runs if (r.path.parent == folder) is here] for here in (True, False))
-    if own and below: say(f'left out, in folders below: {len(below)}; draw them with --log_dir {below[0].path.parent}')
-    return own or below
-
 def usable_runs(folder: str) -> list: # of `RunRecord`
-    "The runs in a folder, with a line per skipped file; exits with a message if there is nothing to draw."
+    "The runs of a folder, or of those below if it has none, with a line about what is left out; exits with a message if nothing is left."
     train = 'python train.py' if Path(sys.argv[0]).name == 'plot_results.py' else 'bnnp_train'
     advice = f'train one with: {train} --use_batchnorm' + ('' if folder == 'submission_logs' else f' --log_dir {folder}')
     try: runs, skipped = load_runs(folder)
     except NotADirectoryError as e: sys.exit(f'{e}: {"give the folder of the logs" if as_path(folder).exists() else advice}')
     for path, reason in skipped: print(f'skipped {clean(str(path), 300)}: {clean(reason, 300)}', file=sys.stderr)
     if not runs: sys.exit(f'no {"usable " if skipped else ""}runs in {folder}: {advice}')
-    return own_runs(runs, as_path(folder))
+    own, below = ([r for r in runs if (r.path.parent == as_path(folder)) is here] for here in (True, False))
+    if own and below: say(f'left out, in folders below: {len(below)}; draw them with --log_dir {below[0].path.parent}')
+    return own or below
 
+# %% ../nbs/a_plots.ipynb #586d6dfc
 def plot_command(argv: list = None) -> None: # words of the command line; None for those of the process
     "Draw the runs of a folder from the command line; a mistake is one line on stderr and a status other than 0."
-    args = plot_parser().parse_args(argv)
+    parser = argparse.ArgumentParser(description='Draw the loss and the accuracies of all runs in a folder of logs.')
+    parser.add_argument('--log_dir', metavar='DIR', default='submission_logs', help='folder of logs (default: %(default)s)')
+    parser.add_argument('--out', metavar='PATH', help='write PATH.png and PATH.svg (default: curves, in the folder of logs)')
+    parser.add_argument('--group_seeds', nargs='?', const='range', choices=BANDS, metavar='BAND',
+                        help='draw runs that differ only in the seed as one: their mean, in a band that is their range '
+                             'or, with --group_seeds interval, the 95%% interval of the mean')
+    args = parser.parse_args(argv)
     runs, out = usable_runs(args.log_dir), as_path(args.out or args.log_dir)
     if out.is_dir(): out = out/'curves'
     say(f'{title(runs)}\n{run_table(runs)}'.lstrip())

@@ -12,7 +12,6 @@ from bisect import bisect_left
 
 import numpy as np
 
-# %% ../nbs/a_statistics.ipynb #ff7d6e4c
 from .options import expect, number, whole
 
 # %% ../nbs/a_statistics.ipynb #7d66ddf0

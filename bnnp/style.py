@@ -11,7 +11,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# %% ../nbs/a_style.ipynb #3c610edf
 from .files import as_path, write_whole
 from .options import expect, whole
 
