@@ -1042,7 +1042,7 @@ register('batchnorm_forward', 'batch normalization in both modes, and its runnin
                 'test mode divides by the deviation of its own batch': (('np.sqrt(running_var + eps)', 'np.sqrt(x.var(axis=0) + eps)'),),
                 'a batch of one row divides by N - 1 = 0: running_var is nan from then on': (('max(N - 1, 1)', '(N - 1)'),),
                 **{f'gamma and beta are not applied {when}': (('gamma * xhat + beta', f"(xhat if bn_param['mode'] in {modes} else gamma * xhat + beta)"),)
-                   for when, modes in (('in training', ['train']), ('at test', ['test']), ('in either mode', ['train', 'test']))},
+                   for when, modes in (('in training', ['train']), ('at test time', ['test']), ('in either mode', ['train', 'test']))},
                 'test mode does not use the running statistics at all': ((_AT_TEST, 'x'),),
                 'beta is added before the division and the scale': (('(x - mu)', '(x - mu + beta)'), ('(x - running_mean)', '(x - running_mean + beta)'),
                                                                     ('gamma * xhat + beta', 'gamma * xhat'))})

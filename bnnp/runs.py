@@ -158,7 +158,7 @@ def run(
     if data is None: data = get_data(config.dataset, config.num_train, data_dir, config.num_val, split=config.split)
     solver = build(config, data, verbose=verbose, threads=threads)
     solver.log, solver.checkpoint_name = open_run(config, data, log_dir, checkpoint_dir, resume, solver.threads)
-    others = other_versions(read_log(solver.log.path).header, header(config, data, solver.threads))
+    others = resume and other_versions(read_log(solver.log.path).header, header(config, data, solver.threads))
     if others: say(f'warning: gone on with {others}; the last bits may differ')
     _train(solver, resume, verbose)
     return read_log(solver.log.path)
