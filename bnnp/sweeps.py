@@ -259,7 +259,9 @@ def _gather(executor: Executor, waiting: deque, most: int, expected: str): # yie
         while waiting and len(running) < most and not broken:
             batch = list(islice(waiting, size))
             try: running[executor.submit(_attempt, batch, expected)] = batch
-            except BrokenExecutor: broken = True
+            except (BrokenExecutor, OSError):                  # an OSError if it breaks while it starts a worker
+                broken = any(isinstance(f.exception(), BrokenExecutor) for f in running if f.done() and not f.cancelled())
+                if not broken: raise
             else: [waiting.popleft() for _ in batch]
         for future in sorted(wait(running, return_when=FIRST_COMPLETED).done, key=lambda f: f.cancelled()):
             if future.cancelled(): raise OSError('the executor gave its runs up; is its scheduler still there? What is done is kept')
@@ -300,7 +302,7 @@ def _in_processes(waiting: deque, workers: int, expected: str): # yields (trial,
     breaks, done, tries, again = 0, 0, Counter(), deque()
     with _shared(_place_of(waiting[0].config)) as share:
         while waiting := waiting or again:
-            if breaks == 3 and not done: raise RuntimeError(f'worker processes died three times before any run was done: {_advice()}, or use workers=1')
+            if breaks == 3 and not done: raise ChildProcessError(f'worker processes died three times before any run was done: use one worker if memory is short, or {_advice()}')
             with _process_pool(workers, share) as pool:
                 for trial, outcome in _gather(pool, waiting, 1 if waiting is again else workers, expected):
                     broken = isinstance(outcome, BrokenExecutor)

@@ -1,6 +1,7 @@
 """What a notebook cannot show of a sweep: workers and submitters that are killed, and other machines."""
 import json, os, signal, subprocess, sys, tempfile, threading, time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from threadpoolctl import threadpool_info
 
 from bnnp.data import DataError, get_data, load_cifar10
 from bnnp.runs import RunConfig, one_line_errors
-from bnnp.sweeps import EXPERIMENTS, Experiment, dask_executor, key, perform, prepared, read_record, sweep, train_once, trained, trials
+from bnnp.sweeps import EXPERIMENTS, Experiment, dask_executor, key, perform, prepared, read_record, sweep, sweep_command, train_once, trained, trials
 from processes import alive, children, until
 
 TESTS = Path(__file__).parent
@@ -303,3 +304,31 @@ def test_a_worker_that_is_killed_while_it_starts_costs_nothing(tmp_path):
     os.kill(max(children(process.pid)), signal.SIGKILL)                    # it has not even imported anything
     _, complaints = process.communicate(timeout=300)
     assert process.returncode == 0 and len(logs_in(tmp_path)) == 8, complaints
+
+
+class Breaks(Executor):
+    "As a process pool on Python 3.11: it breaks while it starts its second worker, or cannot start one at all."
+    def __init__(self, broken): self.broken, self.first = broken, True
+
+    def submit(self, *work):
+        first, self.first = self.first, False
+        if not first: raise OSError('handle is closed')
+        future = Future()
+        if self.broken: future.set_exception(BrokenProcessPool('a worker died'))
+        return future
+
+
+def test_a_pool_that_breaks_while_it_starts_a_worker_costs_nothing(monkeypatch, tmp_path):
+    pools, e = [Breaks(broken=True)], experiment(tmp_path)
+    monkeypatch.setattr('bnnp.sweeps.ProcessPoolExecutor', lambda *given: pools.pop() if pools else ProcessPoolExecutor(*given))
+    assert bits(sweep(e, workers=2, log_dir=None, progress=False)) == at_home(e) and not pools
+
+
+def test_another_error_of_an_executor_is_not_taken_for_a_broken_pool(tmp_path):
+    with pytest.raises(OSError, match='handle is closed'): sweep(experiment(tmp_path), Breaks(broken=False), log_dir=None, progress=False)
+
+
+def test_a_machine_where_no_worker_lives_is_a_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr('bnnp.sweeps.ProcessPoolExecutor', lambda *given: Breaks(broken=True))
+    with pytest.raises(SystemExit, match='error: worker processes died three times before any run was done: use one worker if memory is short'):
+        sweep_command(['smoke', '--workers', '2', '--summary=', '--log_dir', str(tmp_path)])
