@@ -1,5 +1,5 @@
 """Files that do what no layer does: they loop, fork, fill the memory, write elsewhere, or claim a result."""
-import json, os, subprocess, sys, time
+import json, os, subprocess, sys
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +63,7 @@ def test_its_own_folder_is_writable_and_disappears(tmp_path):
 
 def test_a_file_that_grows_without_end_is_stopped(tmp_path):
     path = submission(tmp_path, "def relu_forward(x):\n    with open('big', 'wb') as f:\n        while True: f.write(b'0' * (1 << 16))\n")
-    start = time.monotonic()
-    assert not results_of(path, settings=Settings(seconds=5))['relu_forward'].passed
-    assert time.monotonic() - start < 4                                       # by its size, not by the clock
+    assert 'File too large' in str(results_of(path, settings=Settings(seconds=60))['relu_forward'])      # by its size, not by the clock
 
 
 @pytest.mark.parametrize('forged', [
