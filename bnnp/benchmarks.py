@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SHAPES', 'CONTENDERS', 'PEERS', 'DEFAULT_RUN', 'RUNS', 'EPOCHS', 'Shape', 'parse_shape', 'random_batch', 'bnnp_net',
-           'bnnp_step', 'matmul_floor', 'torch_net', 'torch_eager', 'jax_forward', 'jax_jit', 'sklearn_mlp',
-           'run_examples', 'random_images', 'bnnp_run', 'torch_run', 'bnnp_eval', 'torch_eval', 'serve', 'start',
-           'compare', 'rows', 'summary', 'cores', 'bench_parser', 'bench_command']
+           'bnnp_step', 'matmul_floor', 'torch_net', 'torch_eager', 'jax_forward', 'jax_jit', 'run_examples',
+           'random_images', 'bnnp_run', 'torch_run', 'bnnp_eval', 'torch_eval', 'serve', 'start', 'compare', 'rows',
+           'summary', 'cores', 'bench_parser', 'bench_command']
 
 # %% ../nbs/a_benchmarks.ipynb #c0591334
 import argparse, math, os, re, subprocess, sys, time
@@ -152,15 +152,6 @@ def jax_jit(shape, threads):
         return value.block_until_ready()
     return step
 
-# %% ../nbs/a_benchmarks.ipynb #396aeaec
-def sklearn_mlp(shape, threads):
-    "A step of scikit-learn's MLPClassifier; a `NotImplementedError` for what it does not have."
-    from sklearn.neural_network import MLPClassifier
-    if shape.batchnorm or shape.dropout: raise NotImplementedError('no batch norm or dropout')
-    X, y = random_batch(shape)
-    model = MLPClassifier(shape.hidden, solver='adam', alpha=0, batch_size=shape.batch)
-    return lambda: model.partial_fit(X, y, classes=np.arange(10)).loss_
-
 # %% ../nbs/a_benchmarks.ipynb #cdfc77d0
 def run_examples(shape: Shape) -> dict: # a training set of float32 numbers, for an epoch of 14 to 800 steps
     "So many examples that an epoch takes some seconds."
@@ -215,19 +206,19 @@ def torch_eval(shape, threads):
 
 # %% ../nbs/a_benchmarks.ipynb #fa900796
 CONTENDERS = {'bnnp': bnnp_step, 'matmuls': matmul_floor, 'torch': torch_eager, 'torch fused': partial(torch_eager, fused=True),
-              'jax': jax_jit, 'sklearn': sklearn_mlp,
+              'jax': jax_jit,
               'bnnp run': bnnp_run, 'torch run': torch_run, 'torch fused run': partial(torch_run, fused=True),
               'bnnp eval': bnnp_eval, 'torch eval': torch_eval,
               'bnnp epoch': partial(bnnp_run, examples=random_images), 'torch epoch': partial(torch_run, examples=random_images),
               'torch fused epoch': partial(torch_run, examples=random_images, fused=True)}
-PEERS = {'torch': ['torch', 'torch fused'], 'jax': ['jax'], 'sklearn': ['sklearn']}      # what can be asked for
+PEERS = {'torch': ['torch', 'torch fused'], 'jax': ['jax']}      # what can be asked for
 DEFAULT_RUN, RUNS, EPOCHS = '100x5:100:bn', ['bnnp run', 'torch run', 'torch fused run'], ['bnnp epoch', 'torch epoch', 'torch fused epoch']
 
 # %% ../nbs/a_benchmarks.ipynb #c56fd4a2
 def serve(name: str, shape: str, threads: str) -> None:
     "The loop of a contender's process: read a number of seconds, run about that long, print the seconds per step."
     try: step = CONTENDERS[name](parse_shape(shape), int(threads))
-    except (ImportError, NotImplementedError) as e: return print(f'absent: {e}', flush=True)
+    except ImportError as e: return print(f'absent: {e}', flush=True)
     begin, count = time.perf_counter(), 0
     while count < 5 and time.perf_counter() - begin < 2: step(); count += 1                # to warm up
     print('ready', flush=True)
@@ -296,7 +287,7 @@ def bench_parser() -> argparse.ArgumentParser:
     "The command line of `bnnp_bench`."
     parser = argparse.ArgumentParser(
         prog='bnnp_bench', description='Time a training step (forward, backward, Adam; float32) beside its peers, in turn.')
-    parser.add_argument('--against', default='torch,jax,sklearn', help='peers, separated by commas (default: torch,jax,sklearn)')
+    parser.add_argument('--against', default='torch,jax', help='peers, separated by commas (default: torch,jax)')
     parser.add_argument('--shapes', default='XS,S,M,L',
                         help='separated by commas: XS, S, M, L, or such as 256x6:64:bn:0.25 (default: XS,S,M,L)')
     parser.add_argument('--run', action='store_true', help='whole runs of some seconds, in place of steps, beside PyTorch')
