@@ -18,13 +18,13 @@ from .options import expect, number, one_of
 
 # %% ../nbs/a_arrays.ipynb #f7af541d
 def expect_array(name: str, value, shape: tuple) -> np.ndarray: # the value
-    "Raise a `ValueError` about something, by its name, that is no array of this shape."
+    "Raise a `ValueError` with this name unless the value is an array of this shape."
     if not isinstance(value, np.ndarray) or value.shape != shape:
         raise ValueError(f'{name} must be an array of shape {shape}, got {f"shape {np.shape(value)}" if isinstance(value, np.ndarray) else type(value).__name__}')
     return value
 
 def expect_shape(name: str, array: np.ndarray, shape: tuple) -> None:
-    "Raise a `ValueError` about an array, by its name, that has another shape than it should have."
+    "Raise a `ValueError` with this name unless the array has this shape."
     if np.shape(array) != tuple(shape): raise ValueError(f'{name} must have shape {tuple(shape)}, got {np.shape(array)}')
 
 # %% ../nbs/a_arrays.ipynb #54dfb02a
@@ -53,11 +53,11 @@ def expect_labels(y: np.ndarray, N: int, C: int) -> None:
         raise ValueError(f'labels must be in [0, {C}), got y[{bad}] = {y[bad]}')
 
 # %% ../nbs/a_arrays.ipynb #87212847
-GROUP, ALONG, MANY = 16, 64, 2048     # rows of a group, at least; terms along a row; from more terms than MANY a layer works in double precision
+GROUP, ALONG, MANY = 16, 64, 2048     # rows of a group, at least; terms along a row; above MANY terms a layer works in double precision
 
 @lru_cache(maxsize=None)
 def _subscripts(ndim: int, axis: int, count: int) -> str:
-    "What `np.einsum` is told to sum one array, or a product of several, along an axis."
+    "The subscripts with which `np.einsum` sums one array, or a product of several, along an axis."
     letters = 'abcdefgh'[:ndim]
     return ','.join([letters] * count) + '->' + letters.replace(letters[axis], '')
 
@@ -146,16 +146,16 @@ def deliver(result: np.ndarray, out: np.ndarray, dtype: np.dtype) -> np.ndarray:
 MODE, EPS, MOMENTUM = one_of(('train', 'test')), number(0), number(0, 1, '[]')
 
 def layer_option(name: str, param: dict, key: str, default, kind): # its value
-    "An option of a layer, from the dictionary that it was given; a `ValueError` if it cannot be."
+    "An option of a layer, from the dictionary that it was given; a `ValueError` if it is not allowed."
     if not isinstance(param, dict): raise ValueError(f'{name} must be a dictionary, got {param!r}')
     return expect(f'{name}[{key!r}]', param.get(key, default), kind)
 
 def expect_mode(name: str, param: dict) -> str:
-    "The mode in the options of a layer, 'train' or 'test'; a `ValueError` if it is missing or another."
+    "The mode in the options of a layer, 'train' or 'test'; a `ValueError` if it is missing or anything else."
     return layer_option(name, param, 'mode', None, MODE)
 
 def expect_eps(name: str, param: dict) -> float:
-    "The eps in the options of a layer, 1e-5 if there is none; a `ValueError` if it is negative or no number."
+    "The eps in the options of a layer, 1e-5 if there is none; a `ValueError` if it is negative or not a number."
     return layer_option(name, param, 'eps', 1e-5, EPS)
 
 # %% ../nbs/a_arrays.ipynb #3861108b

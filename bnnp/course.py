@@ -66,8 +66,8 @@ def course_state(model # a net of a course, with `params` and perhaps `bn_params
     return {**model.params} | {f'{k}{i}': p[k] for i, p in enumerate(getattr(model, 'bn_params', None) or [], start=1)
                                for k in ('running_mean', 'running_var') if k in p}
 
-PICKLED = ("{}: a pickle can run any code, so bnnp opens none. Where the course's own code is, "
-           "write np.savez('net.npz', **bnnp.course.course_state(model)); here net.load('net.npz'), or net.load_state_dict(state)")
+PICKLED = ("{}: a pickle can run any code, so bnnp opens none. Where the course's own code is installed, "
+           "run np.savez('net.npz', **bnnp.course.course_state(model)); then load it here with net.load('net.npz') or net.load_state_dict(state)")
 
 # %% ../nbs/a_course.ipynb #c6a9cfb9
 class NewArrays(network.Params):
@@ -88,7 +88,8 @@ class FullyConnectedNet(network.FullyConnectedNet):
         seed: int = None, # of the masks
         **options, # likewise
     ):
-        if options.get('dropout') == 1: raise ValueError('dropout=1 drops all; to keep all, as CS231n in 2018 to 2020: FullyConnectedNet_2018, or dropout_keep_ratio=1')
+        if options.get('dropout') == 1:
+            raise ValueError('dropout=1 drops every unit; to keep all, as in CS231n of 2018 to 2020, use FullyConnectedNet_2018 or dropout_keep_ratio=1')
         super().__init__(hidden_dims, *args, seed=0 if seed is None else seed, **{'inverted': True, **options})
         self._params = NewArrays(self._params.shapes, self._params.flat)
         for W in (self.params[f'W{i}'] for i in range(1, self.num_layers + 1)):
@@ -112,7 +113,7 @@ def _npz(fname): return Path(f'{str(fname).removesuffix(".npz").removesuffix(".n
 @patch
 def load(self: FullyConnectedNet, fname # as for `save`
         ) -> bool: # False, and a line that says so, if there is no such file
-    "Read what `save` wrote; a `ValueError` about a pickle, or about the net of another shape."
+    "Read what `save` wrote; a `ValueError` about a pickle, or about a net of another shape."
     path = next(filter(Path.exists, (_npz(fname), Path(fname))), None)
     if path is None: return bool(print(f'{fname} is not there'))
     with open(path, 'rb') as f:

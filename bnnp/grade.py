@@ -29,10 +29,10 @@ class Settings:
 
 def read_settings(path: str | None # a JSON file with fields of `Settings`; None for the defaults
                  ) -> Settings:
-    "Settings from a file; a `ValueError` says what cannot be."
+    "Settings from a file; a `ValueError` says which entry is not allowed."
     if path is None: return Settings()
     try: given = json.loads(Path(path).read_text(encoding='utf-8'))
-    except json.JSONDecodeError as error: raise ValueError(f'{path} is no JSON: {error}') from None
+    except json.JSONDecodeError as error: raise ValueError(f'{path} is not JSON: {error}') from None
     if not isinstance(given, dict): raise ValueError(f'{path} must hold an object, such as {{"points": {{"affine_forward": 2}}}}')
     fields = Settings.__annotations__
     if unknown := given.keys() - fields.keys(): raise ValueError(f'{path} has {sorted(unknown)[0]!r}; it may have {", ".join(fields)}')
@@ -143,12 +143,13 @@ def grade_command(
     parser.add_argument('--points', metavar='PATH', help='a JSON file with the points of each exercise and other settings')
     parser.add_argument('--book', action='store_true', help='accept only the conventions of the book, not those of the courses')
     args, start = parser.parse_args(argv), time.monotonic()
-    if args.json and not Path(args.json).absolute().parent.is_dir(): parser.error(f'--json needs a path in a folder that is there, got {args.json}')
+    if args.json and not Path(args.json).absolute().parent.is_dir(): parser.error(f'--json needs a path in an existing folder, got {args.json}')
     try:
         settings = read_settings(args.points)
         if args.book: settings.course = False
         grades, skipped = grade(args.files, settings)
-        if not grades: raise ValueError('. '.join([f'none of the exercises is in {", ".join(args.files)}; there are {", ".join(EXERCISES)}', *at_most_five(skipped)]))
+        none = f'none of the exercises is in {", ".join(args.files)}; the exercises are {", ".join(EXERCISES)}'
+        if not grades: raise ValueError('. '.join([none, *at_most_five(skipped)]))
     except (ValueError, OSError) as error:
         print(f'bnnp_grade: {error}', file=sys.stderr)
         if args.json: write_failure(args.json, str(error))

@@ -118,7 +118,7 @@ def parse_line(path: Path, number: int, text: bytes) -> dict: # None for a line 
 MAX_LINE, MAX_FILE = 4 << 20, 16 << 20      # bytes: no log has a longer line, or is longer
 
 def lines_of(path: Path): # iterator over bytes
-    "The lines of a file; a `LogError` if it is none, or too long."
+    "The lines of a file; a `LogError` if it is not a regular file, or too long."
     if path.exists() and not path.is_file(): raise LogError(f'{path}: not a file')
     with open(path, 'rb') as f:
         size = os.fstat(f.fileno()).st_size

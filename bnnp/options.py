@@ -78,7 +78,7 @@ FLAG = Kind('True or False', lambda value: isinstance(value, (bool, np.bool_)), 
 
 # %% ../nbs/a_options.ipynb #2df07af9
 def expect_known(
-    what: str, # the names are of, such as 'argument'
+    what: str, # the kind of thing that is named, such as 'argument'
     given: Iterable, # names
     known: Iterable, # names
 ) -> None:

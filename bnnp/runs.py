@@ -38,8 +38,8 @@ class RunConfig:
     normalization: str = None # after each hidden affine layer; none if not given
     dropout: float = 0.0 # probability of dropping a hidden unit, in [0, 1)
     inverted: bool = False # scale dropout's survivors while training, as PyTorch does, not in test mode
-    num_train: int = None # training images; all 49,000 if not given
-    num_val: int = 1000 # validation images, the last of the 50,000
+    num_train: int = None # training images; all if not given, 49,000 of CIFAR-10
+    num_val: int = 1000 # validation images, the last of the training set
     epochs: int = 10 # times through the training images
     batch_size: int = 100 # images in a step
     optimizer: str = 'adam' # update rule
@@ -74,7 +74,7 @@ def run_name(config: RunConfig, data_name: str = 'cifar10') -> str: # such as '5
 DTYPE = one_of(('float32', 'float64'))
 
 def build(config: RunConfig, data: dict, net: type = FullyConnectedNet, **options) -> Solver: # options for the solver: log, verbose, hooks
-    "The network, of that class, and solver of a configuration; a `ValueError` names what cannot be."
+    "The network, of that class, and solver of a configuration; a `ValueError` names an option that is not allowed."
     c, N = config, len(data['X_train'])
     model = net(
         c.hidden_dims, int(np.prod(data['X_train'].shape[1:])), num_classes=len(data['classes']),
@@ -88,7 +88,7 @@ def build(config: RunConfig, data: dict, net: type = FullyConnectedNet, **option
 
 # %% ../nbs/a_runs.ipynb #6d9fe45e
 def header(config: RunConfig, data: dict, threads: int) -> dict: # what JSON can hold
-    "What the first line of a run's log says beside its name."
+    "What the first line of a run's log says besides its name."
     return dict(
         config=asdict(config), seed=config.seed,
         dataset=dict(name=data['name'], checksum=data['checksum'], num_train=len(data['X_train']), num_val=len(data['X_val'])),
@@ -130,14 +130,14 @@ def _train(solver: Solver, resume: bool, verbose: bool) -> None:
             solver.log.write('resume', step=-1)
             if verbose: say('no checkpoint of this run: starting from the beginning')
         if solver.step > solver.total:
-            raise ValueError(f'the run to go on with has had {solver.step // solver.steps_per_epoch} epochs, '
-                             f'{solver.num_epochs} are asked for: start it anew, without resume')
+            raise ValueError(f'the run to resume has had {solver.step // solver.steps_per_epoch} epochs, and '
+                             f'{solver.num_epochs} are asked for: start a new run, without resume')
         solver.train()
         if solver.step == solver.total: write_result(solver)
 
 # %% ../nbs/a_runs.ipynb #5b0c7d11
 def other_versions(then: dict, now: dict) -> str: # then, now: headers; '' if all are the same
-    "The versions that a run goes on with, where it began with others."
+    "The versions with which a run is resumed, where it began with others."
     began = then.get('versions', {})
     return ', '.join(f'{name} {new}, not {began.get(name)}' for name, new in now['versions'].items() if began.get(name) != new)
 
@@ -152,14 +152,14 @@ def run(
     verbose: bool = True, # show progress?
     threads: int = None, # as for `Solver`
 ) -> RunRecord: # what the run's log says; without a result if the run was interrupted
-    "Train one configuration; a `ValueError` names what cannot be, a `FloatingPointError` a run that diverged."
+    "Train one configuration; a `ValueError` names an option that is not allowed, a `FloatingPointError` a run that diverged."
     if resume and not checkpoint_dir: raise ValueError('resume needs a checkpoint_dir')
     for folder in filter(None, (log_dir, checkpoint_dir)): expect_writable(folder)
     if data is None: data = get_data(config.dataset, config.num_train, data_dir, config.num_val, split=config.split)
     solver = build(config, data, verbose=verbose, threads=threads)
     solver.log, solver.checkpoint_name = open_run(config, data, log_dir, checkpoint_dir, resume, solver.threads)
     others = resume and other_versions(read_log(solver.log.path).header, header(config, data, solver.threads))
-    if others: say(f'warning: gone on with {others}; the last bits may differ')
+    if others: say(f'warning: resumed with {others}; the last bits may differ')
     _train(solver, resume, verbose)
     return read_log(solver.log.path)
 
@@ -212,7 +212,7 @@ def expect_least(args: argparse.Namespace, least: dict) -> None: # least number 
         if getattr(args, name) is not None: expect(f'--{name}', getattr(args, name), whole(low))
 
 def parse_config(argv: list) -> tuple: # the configuration, and the other options
-    "Configuration and other options from a command line; leaves with a message and status 2 if they cannot be."
+    "Configuration and other options from a command line; exits with a message and status 2 if one is not allowed."
     parser = train_parser()
     args = parser.parse_args(argv)
     try:

@@ -251,7 +251,7 @@ def work(into: int, out: int, paths: list, seconds: int, megabytes: int) -> None
     serve(channel, space)
 
 # %% ../nbs/a_sandbox.ipynb #45112898
-NO_RESULT = 'something else than a result was sent to the grader'
+NO_RESULT = 'something other than a result was sent to the grader'
 
 class Stopped(Exception):
     "A worker that had to be stopped, or that stopped itself."

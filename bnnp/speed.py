@@ -34,7 +34,7 @@ class Memory:
 
     alone = 0                                           # what is counted when only the stock and one variable hold an array
     def others(self, a: np.ndarray) -> int:
-        "How many hold an array beside the stock and the caller's variable; 1 for an array that is not of the stock."
+        "How many hold an array besides the stock and the caller's variable; 1 for an array that is not from the stock."
         if FREE is None or not any(b is a for b in self.stock.get((a.shape, a.dtype), ())): return 1
         return sys.getrefcount(a) - self.alone
 

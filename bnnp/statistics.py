@@ -101,7 +101,7 @@ def p_value(differences: np.ndarray # (seeds,)
 # %% ../nbs/a_statistics.ipynb #e7f6247b
 def holm(p_values: np.ndarray # (m,)
         ) -> np.ndarray: # (m,), in the same order
-    "p values adjusted for being m at once, by @eq-holm."
+    "p values adjusted for m questions at once, by @eq-holm."
     p = np.asarray(p_values, np.float64)
     order, adjusted = np.argsort(p), np.empty(len(p))
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))

@@ -90,7 +90,7 @@ def render(fig, form: str) -> bytes: # form is 'png' or 'svg'
     return out.getvalue()
 
 def save_figure(fig, path) -> list: # path without the ending -> paths of the PNG and the SVG
-    "Write a figure as PNG and SVG, each of them whole or not at all; an `OSError` if that cannot be."
+    "Write a figure as PNG and SVG, each of them whole or not at all; an `OSError` if that fails."
     path = as_path(path)
     if path.suffix.lower() in ('.png', '.svg'): path = path.with_suffix('')
     contents = {path.with_name(f'{path.name}.{form}'): render(fig, form) for form in ('png', 'svg')}

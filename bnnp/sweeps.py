@@ -192,7 +192,7 @@ def key(trial: Trial) -> str: # 16 hexadecimal digits
 
 def differences(now: dict, then: dict) -> str: # such as 'lr 0.1 then, 0.01 now; other code of bnnp.layers'
     "In what two runs differ, by `identity`; `then` is None for a stored result that does not say."
-    if not then: return 'made by other code, that did not say which'
+    if not then: return 'made by other code, which was not recorded'
     changed = [k for k in now | then if now.get(k, '') != then.get(k, '')]
     code = [k.removeprefix('code of ') for k in changed if k.startswith('code of ')]
     said = [f'{k} {then.get(k)!r} then, {now.get(k)!r} now' for k in changed if not k.startswith('code of ')]
@@ -302,7 +302,8 @@ def _in_processes(waiting: deque, workers: int, expected: str): # yields (trial,
     breaks, done, tries, again = 0, 0, Counter(), deque()
     with _shared(_place_of(waiting[0].config)) as share:
         while waiting := waiting or again:
-            if breaks == 3 and not done: raise ChildProcessError(f'worker processes died three times before any run was done: use one worker if memory is short, or {_advice()}')
+            if breaks == 3 and not done:
+                raise ChildProcessError(f'worker processes died three times before any run was done: use one worker if memory is short, or {_advice()}')
             with _process_pool(workers, share) as pool:
                 for trial, outcome in _gather(pool, waiting, 1 if waiting is again else workers, expected):
                     broken = isinstance(outcome, BrokenExecutor)
@@ -430,7 +431,7 @@ def on_this_data(experiment: Experiment, dataset: str = None, data_dir=None) -> 
 
 # %% ../nbs/a_sweeps.ipynb #c426fa5f
 def usual_workers(experiment: Experiment) -> int:
-    "A worker a core, or as many as have their threads."
+    "One worker per core, or per `threads` cores where a run uses several."
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return min(max(1, cores // experiment.threads), 61)                    # Windows waits for 61 at most
 
@@ -456,7 +457,7 @@ def _handled(path: Path, trial: Trial, outcome) -> Result: # path of the log to 
 def sweep(
     experiment: Experiment, # whose runs to make
     executor: Executor = None, # who makes them, such as Dask's; None for processes of this machine
-    workers: int = None, # processes, if there is no executor; None for one a core, 1 for this process
+    workers: int = None, # processes, if there is no executor; None for one per core, 1 for this process
     log_dir='submission_logs', # folder for logs; None for none
     summary=None, # folder of summaries to look into first; None for none
     data_dir=None, # where the data set is, if not in the usual places
@@ -612,7 +613,7 @@ def sweep_parser() -> argparse.ArgumentParser:
     add('--time', action='store_true', help='only say which runs are missing, why, and how long they took last time')
     add('--seeds', type=int, metavar='N', help='how many, instead of what the experiment asks for')
     add('--first_seed', type=int, metavar='N', help='count seeds from here (default: 0)')
-    add('--workers', type=int, metavar='N', help='processes (default: one a core)')
+    add('--workers', type=int, metavar='N', help='processes (default: one per core)')
     add('--scheduler', metavar='ADDRESS', help='a Dask scheduler whose workers make the runs, such as tcp://host:8786')
     add('--dataset', choices=CHOICES['dataset'], help="instead of the experiment's own")
     add = parser.add_argument_group('where').add_argument
