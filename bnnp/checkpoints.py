@@ -75,7 +75,7 @@ def load_checkpoint(path, expect=lambda state: None) -> dict: # the state; `expe
     except FileNotFoundError: raise
     except OtherRun as e: raise OtherRun(f'{path}: {e}') from None
     except Exception as e:
-        raise CheckpointError(f'{path}: damaged, or not a checkpoint ({" ".join(str(e).split())[:200]})') from None
+        raise CheckpointError(f'{path}: damaged, or not a checkpoint of this run ({" ".join(str(e).split())[:200]})') from None
 
 # %% ../nbs/a_checkpoints.ipynb #93421a0d
 def checkpoint_path(name, step: int) -> Path:
@@ -98,13 +98,14 @@ def newest_checkpoint(name, expect=lambda state: None) -> tuple: # path and stat
         try: return path, load_checkpoint(path, expect)
         except OtherRun: raise
         except CheckpointError as e: warnings.warn(f'{e}; trying the one before')
-    if paths: raise CheckpointError(f'{paths[-1]}: damaged, and no other can be read; start the run anew, without resume')
+    if paths: raise CheckpointError(f'{paths[-1]}: cannot be used, nor can one before it; start the run anew, without resume')
 
 # %% ../nbs/a_checkpoints.ipynb #f8780809
 def expect_form(name: str, value, like, finite: bool = True) -> None:
     "Raise a `ValueError` where a value does not have the form of another, or should be finite and is not."
     if isinstance(like, dict):
-        if not isinstance(value, dict) or value.keys() != like.keys(): raise ValueError(f'{name} has other parts')
+        if not isinstance(value, dict): raise ValueError(f'{name} is {value!r:.50}, and has no parts')
+        for part in sorted(map(str, value.keys() ^ like.keys())): raise ValueError(f'{name} {"lacks" if part in like else "also has"} {part}')
         for k, v in like.items(): expect_form(f'{name}/{k}', value[k], v, finite)
     elif isinstance(like, np.ndarray):
         fits = isinstance(value, np.ndarray) and (value.shape, value.dtype) == (like.shape, like.dtype)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .exercises import EXERCISES, Report, check
-from .sandbox import Sandbox, Stopped
+from .options import FLAG, Kind, expect, expect_known, number, one_of, optional, whole
+from .sandbox import Sandbox
 
 # %% ../nbs/08c_grading.ipynb #66939b58
 @dataclass
@@ -27,6 +28,10 @@ class Settings:
     megabytes: int = 2048 # of memory
     visibility: str = 'visible' # of the tests on Gradescope: 'visible', 'hidden', 'after_due_date' or 'after_published'
 
+_KINDS = dict(points=optional(Kind('an object with the points of exercises', lambda value: isinstance(value, dict))), course=FLAG,
+              seconds=number(0, ends='()'), megabytes=whole(1),
+              visibility=one_of(('visible', 'hidden', 'after_due_date', 'after_published')))
+
 def read_settings(path: str | None # a JSON file with fields of `Settings`; None for the defaults
                  ) -> Settings:
     "Settings from a file; a `ValueError` says which entry is not allowed."
@@ -34,12 +39,11 @@ def read_settings(path: str | None # a JSON file with fields of `Settings`; None
     try: given = json.loads(Path(path).read_text(encoding='utf-8'))
     except json.JSONDecodeError as error: raise ValueError(f'{path} is not JSON: {error}') from None
     if not isinstance(given, dict): raise ValueError(f'{path} must hold an object, such as {{"points": {{"affine_forward": 2}}}}')
-    fields = Settings.__annotations__
-    if unknown := given.keys() - fields.keys(): raise ValueError(f'{path} has {sorted(unknown)[0]!r}; it may have {", ".join(fields)}')
-    points = given.get('points') or {}
-    if unknown := points.keys() - EXERCISES.keys(): raise ValueError(f'{path} has points for {sorted(unknown)[0]!r}; the exercises are {", ".join(EXERCISES)}')
-    if any(not isinstance(p, (int, float)) or isinstance(p, bool) or p < 0 for p in points.values()): raise ValueError(f'points must be numbers >= 0, got {points}')
-    return Settings(**given)
+    expect_known(f'setting in {path}', given, _KINDS)
+    settings = Settings(**{name: expect(f'{name} in {path}', value, _KINDS[name]) for name, value in given.items()})
+    expect_known('exercise', settings.points or {}, EXERCISES)
+    for name, points in (settings.points or {}).items(): expect(f'the points of {name}', points, number(0))
+    return settings
 
 # %% ../nbs/08c_grading.ipynb #cdceeb87
 @dataclass

@@ -97,6 +97,8 @@ class RunRecord:
         elif kind == 'resume':
             for kept in lines.values(): _go_back(kept, line['step'] + 1)
             self.stopped = self.result = None
+        elif kind == 'config' and isinstance(config := self.header.get('config'), dict):
+            self.header['config'] = config | {k: v for k, v in line.items() if k != 'kind'}
         elif kind in ('stopped', 'result'): setattr(self, kind, line)
 
 # %% ../nbs/a_logs.ipynb #00d91f98

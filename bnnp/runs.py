@@ -132,6 +132,8 @@ def _train(solver: Solver, resume: bool, verbose: bool) -> None:
         if solver.step > solver.total:
             raise ValueError(f'the run to resume has had {solver.step // solver.steps_per_epoch} epochs, and '
                              f'{solver.num_epochs} are asked for: start a new run, without resume')
+        planned = read_log(solver.log.path).header.get('config')
+        if isinstance(planned, dict) and planned.get('epochs') != solver.num_epochs: solver.log.write('config', epochs=solver.num_epochs)
         solver.train()
         if solver.step == solver.total: write_result(solver)
 

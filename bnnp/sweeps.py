@@ -116,6 +116,8 @@ def register(*experiments: Experiment) -> None:
 
 def combinations(experiment: Experiment) -> dict: # by label, what is changed
     "Each named variant with each combination of the factors."
+    for name, values in experiment.factors.items():
+        if isinstance(values, str): raise ValueError(f'{experiment.name}: the values of {name} must be a tuple, got {values!r}')
     rows = {}
     for (name, changes), values in product(experiment.variants.items(), product(*experiment.factors.values())):
         chosen = dict(zip(experiment.factors, values))
@@ -403,7 +405,9 @@ def stored(
     tell: Callable = print, # what is done with a note on runs that are missing or come from other code
 ) -> list: # of `Result`
     "The runs of an experiment from its summary."
-    if isinstance(experiment, str): experiment = EXPERIMENTS[experiment]
+    if isinstance(experiment, str):
+        expect_known('experiment', [experiment], EXPERIMENTS)
+        experiment = EXPERIMENTS[experiment]
     found = looked_up(experiment, None, folder)
     for why, n in why_missing(found).items():
         tell(f'{experiment.name}: {n} of {len(found)} runs to make with bnnp_sweep {experiment.name} --store: {why}')
@@ -523,7 +527,7 @@ def interval_text(mean: float, half: float, signed: bool = False) -> str: # such
 def summary_table(results: list, outcomes: tuple = ('best_val_acc',), baseline: str = None) -> Table:
     "Means, intervals and paired differences of all variants, as `summary` has them."
     columns = [summary(results, outcome, baseline) for outcome in outcomes]
-    heading = ['variant', 'seeds'] + [name for c in columns for name in (c[0].outcome, 'difference')]
+    heading = ['variant', 'seeds'] + [name for o in outcomes for name in (getattr(o, '__name__', o), 'difference')]
     rows = []
     for cells in zip(*columns):
         pairs = [(interval_text(c.mean, c.half), interval_text(c.difference, c.difference_half, True)) for c in cells]
@@ -692,4 +696,4 @@ def sweep_command(argv: list = None) -> None: # words of the command line; None 
         if args.time: return [_announce(e, args) for e in chosen] and None
         executor = stack.enter_context(dask_executor(args.scheduler)) if args.scheduler else None
         failed = sum(_report(e, _sweep_or_say(e, executor, args), args) for e in chosen)
-    if failed: sys.exit(f'{failed} runs failed; the same command tries them again')
+    if failed: sys.exit(f'{failed} run{"s" * (failed > 1)} failed; the same command tries again')

@@ -1,5 +1,5 @@
 """The functions under the derivations are the ones that train: whatever is put in their place, or overridden, is what a solver runs."""
-import ast, inspect, textwrap
+import ast, functools, inspect, textwrap
 
 import numpy as np
 import pytest
@@ -52,6 +52,7 @@ def test_a_layer_that_raises_stops_the_training_of_every_net_that_has_it(name, d
 def test_a_backward_that_is_one_percent_off_trains_another_net(name, data, monkeypatch):
     options = NETS.get(name.split('_')[0], NETS['batchnorm'])
     right, f = trained(data, **options), getattr(layers, name)
+    @functools.wraps(f)                                                   # a norm may leave `out` away: the network asks for the signature
     def off(*args, **kwargs):
         result = f(*args, **kwargs)
         if not isinstance(result, tuple): return 1.01 * result
@@ -209,3 +210,28 @@ def test_memory_is_lent_while_training_only(data):
     solver.hooks = [Watch()]
     solver.train()
     assert len(seen) == 3 and None not in seen and solver.model.memory is None
+
+
+def row_call(name, x):
+    "A forward pass of a norm of the table, as a network makes it: the result, the cache, and its dictionary."
+    norm, param = layers.NORMS[name], {'mode': 'train'}
+    param |= {k: make(x.shape[1]) for k, make in norm.state.items()}
+    out, cache = norm.forward(x, *(make(x.shape[1]) for make in norm.params.values()), param)
+    return out, cache, param
+
+
+@pytest.mark.parametrize('name', [n for n, norm in layers.NORMS.items() if 'out' in inspect.signature(norm.backward).parameters])
+def test_a_backward_may_write_into_its_dout(name):
+    x, dout = np.random.default_rng(0).normal(size=(2, 7, 5))
+    apart = layers.NORMS[name].backward(dout.copy(), row_call(name, x)[1])
+    inside = layers.NORMS[name].backward(lent := dout.copy(), row_call(name, x)[1], out=lent)
+    assert all(np.array_equal(a, b) for a, b in zip(apart, inside))
+
+
+@pytest.mark.parametrize('name', [n for n, norm in layers.NORMS.items() if norm.state])
+def test_a_batch_that_is_not_finite_leaves_the_state_finite(name):
+    x = np.random.default_rng(0).normal(size=(7, 5))
+    for bad in np.nan, np.inf:
+        x[2, 3] = bad
+        with np.errstate(invalid='ignore'): _, _, param = row_call(name, x)
+        assert all(np.isfinite(param[k]).all() for k in layers.NORMS[name].state)
