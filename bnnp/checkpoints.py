@@ -54,7 +54,7 @@ def _expect_sizes(f) -> None: # an .npz, open
     with zipfile.ZipFile(f) as archive:
         members = archive.infolist()
         if any(m.compress_type for m in members) or sum(m.file_size for m in members) > os.fstat(f.fileno()).st_size:
-            raise ValueError('its arrays are packed, or longer than the file')
+            raise ValueError('its arrays are compressed, or longer than the file')
         for m in members:
             with archive.open(m) as member:
                 if np.lib.format.read_magic(member) != (1, 0): raise ValueError('an array of an unknown format')

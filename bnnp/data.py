@@ -53,7 +53,7 @@ def _draw(seed, block):
     return np.clip(X, 0, 255, out=X).astype(np.uint8), y
 
 # %% ../nbs/00_data.ipynb #4c79413d
-def load_shapes10(n: int, seed: int = 0) -> tuple: # X (n, 3, 32, 32) uint8 and y (n,) int64; for one seed, the first equal for all n
+def load_shapes10(n: int, seed: int = 0) -> tuple: # X (n, 3, 32, 32) uint8 and y (n,) int64; with one seed, the first images are the same whatever n is
     "Ten classes of drawn images: five shapes, striped or checked, on a noisy ground. Raises `ValueError`."
     n, seed = expect('n', n, whole(1)), expect('seed', seed, whole())
     X, y = np.empty((n, 3, 32, 32), np.uint8), np.empty(n, np.int64)
@@ -122,7 +122,7 @@ def _shapes10(num_train, num_val, num_test):
 
 # %% ../nbs/00_data.ipynb #336f8306
 def _cifar10_or_none(download):
-    "CIFAR-10 if it is there or can be downloaded, else None and a loud word on stderr."
+    "CIFAR-10 if it is there or can be downloaded, else None and a warning on stderr."
     try: return load_cifar10(download=download)
     except DataError as error:
         if find_images(DATASETS['cifar10']): raise # it is there, but damaged
@@ -214,7 +214,7 @@ AUGMENT_STREAM = 0x6d6f7665     # keeps flips and shifts apart from other random
 class Augment:
     "Mirror and shift the images of a training batch at random, by seed and step."
     flip: bool = False # mirror every second image, on average
-    shift: int = 0 # up to so many pixels, in both directions
+    shift: int = 0 # up to this many pixels, horizontally and vertically
     seed: int = 0 # of the run
 
     def __post_init__(self):

@@ -335,7 +335,7 @@ def _sums_of_two(n):
     a, b = n.left, n.right
     if isinstance(a, ast.BinOp) and isinstance(a.op, (ast.Mult, ast.MatMult)):
         sign, other = ('*' if isinstance(a.op, ast.Mult) else '@'), ('+' if plus else '-')
-        yield f'parentheses too many: `{r}` is {"added" if plus else "subtracted"} before the product', f'({_text(a.left)} {sign} ({_text(a.right)} {other} {r}))'
+        yield f'too many parentheses: `{r}` is {"added" if plus else "subtracted"} before the product', f'({_text(a.left)} {sign} ({_text(a.right)} {other} {r}))'
         if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Mult) and _text(b.left) == f'1 - {_text(a.left)}':
             share, old, new = _text(a.left), _text(a.right), _text(b.right)
             yield f'the shares are the other way round: `1 - {share}` multiplies the old value, and `{share}` the new one', f'((1 - {share}) * {old} + {share} * {new})'
@@ -343,7 +343,7 @@ def _sums_of_two(n):
             yield 'nothing of the old value is kept: it is that of the last call alone', f'({new})'
     if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Div) and isinstance(b.right, ast.BinOp) and isinstance(b.right.op, ast.Add):
         over, first, last = _text(b.left), _text(b.right.left), _text(b.right.right)
-        yield f'parentheses too many: `{l}` is divided by `{_text(b.right)}` too', f'((({l}) {"+" if plus else "-"} {over}) / ({_text(b.right)}))'
+        yield f'too many parentheses: `{l}` is divided by `{_text(b.right)}` too', f'((({l}) {"+" if plus else "-"} {over}) / ({_text(b.right)}))'
         yield f'parentheses are missing: only `{first}` divides', f'(({l}) {"+" if plus else "-"} ({over}) / ({first}) + ({last}))'
     if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Mult):
         yield f'parentheses: `{_text(b.left)}` multiplies `{l}` too', f'({_text(b.left)} * (({l}) {"+" if plus else "-"} {_text(b.right)}))'
@@ -445,7 +445,7 @@ def _tests(n):
 
 # %% ../nbs/08_exercises.ipynb #bd021a7b
 def _exchanges(n):
-    "Two names of a statement, each in the place of the other."
+    "Two names of a statement, each in place of the other."
     if not isinstance(n, (ast.Assign, ast.Return)): return
     text = _text(n)
     for a, b in itertools.combinations(sorted({m.id for m in ast.walk(n) if hasattr(m, 'others')}), 2):
@@ -568,11 +568,11 @@ class Variant(NamedTuple):
         line = changes[0].line
         now = lambda: _text(line.test) if isinstance(line, (ast.If, ast.For)) else _text(line)
         before = now()
-        if changes[0].old is line: return f'`{"; ".join(_text(s) for s in changes[0].new.body)}` in the place of `{before}`'
+        if changes[0].old is line: return f'`{"; ".join(_text(s) for s in changes[0].new.body)}` in place of `{before}`'
         for c in changes: _put(c, c.new)
         after = now()
         for c in reversed(changes): _put(c, c.old)
-        return f'`{after}` in the place of `{before}`'
+        return f'`{after}` in place of `{before}`'
 
 # %% ../nbs/08_exercises.ipynb #d46bd107
 def _sorts(f, exercise):
@@ -588,7 +588,7 @@ def _sorts(f, exercise):
 @lru_cache(maxsize=None)
 def variants(
     f: Callable, # a textbook form
-    exercise: str = None, # on whose data it is run, to see which names stand for alike things; without it, no name is put in the place of another
+    exercise: str = None, # on whose data it is run, to see which names stand for alike things; without it, no name is put in place of another
 ) -> tuple: # of `Variant`
     "All forms of a function with one change, or several of a kind."
     module = ast.parse(textwrap.dedent(getattr(f, 'source', None) or inspect.getsource(f)))
@@ -606,7 +606,7 @@ def variants(
 # %% ../nbs/08_exercises.ipynb #77c8297b
 @lru_cache(maxsize=None)
 def _like(f, name, *changes):
-    "A form with other code in the place of some, and another name."
+    "A form with other code in place of some, and another name."
     source, space = getattr(f, 'source', None) or inspect.getsource(f), {}
     for old, new in (f.__name__, name), *changes: source = source.replace(old, new)
     exec(source, globals(), space)
@@ -895,12 +895,12 @@ _PATHS = '''
     dx ? inv_std * dout                              | the direct path without gamma
     dx ? -inv_std * mean(dout)                       | the path through the mean without gamma
     dx ? -inv_std * xhat * mean(dout * xhat)         | the path through the variance without gamma
-    dx ? -inv_std**2 * x * mean(gamma * dout * xhat) | the path through the variance with x in the place of x - mu, not centred
+    dx ? -inv_std**2 * x * mean(gamma * dout * xhat) | the path through the variance with x in place of x - mu, not centred
     dx ? -xhat * mean(gamma * dout * xhat)           | the path through the variance, not divided by the standard deviation
     dx ? -inv_std**2 * xhat * mean(gamma * dout * xhat) | the path through the variance, divided by the standard deviation once more
     dx ? -inv_std * gamma * dout * xhat**2           | the path through the variance to the own output only, the diagonal of the Jacobian
     dx ? gamma * dout                                | the gradient of xhat, not divided by the standard deviation
-    dx ? -inv_std**3 * mu**2 * mean(gamma * dout)    | the path through the variance, with the mean mu in the place of x - mu
+    dx ? -inv_std**3 * mu**2 * mean(gamma * dout)    | the path through the variance, with the mean mu in place of x - mu
     dx ? np.average(inv_std**3 * mu**2 * mean(gamma * dout)) | the same, averaged over the units, too
     dgamma + total(dout * xhat)                      | the sum of dout xhat
     dgamma ? total(dout)                             | the sum of dout, which is dbeta
@@ -958,7 +958,7 @@ def _along(slope, wrong):
     return read_terms(f'''
     dx + gamma * dout / s                                | the direct path
     dx + -{slope} / s * rowmean(gamma * dout * xhat)     | the path through the size of the row
-    dx ? -{wrong} / s * rowmean(gamma * dout * xhat)     | {wrong} in the place of {slope}
+    dx ? -{wrong} / s * rowmean(gamma * dout * xhat)     | {wrong} in place of {slope}
     dx ? dout / s                                        | the direct path without gamma
     dx ? -{slope} / s * rowmean(dout * xhat)             | the path through the size without gamma
     dx ? -gamma * {slope} / s * rowmean(dout * xhat)     | the path through the size with gamma outside the mean, although it differs along the row
@@ -1039,7 +1039,7 @@ register('batchnorm_forward', 'batch normalization in both modes, and its runnin
                                 "\n        running_var = momentum * running_var + (1 - momentum) * (var * N / max(N - 1, 1))"),),
                 'training normalizes with the running statistics just updated, where those of the batch belong': (('(x - mu) / np.sqrt(var + eps)', _AT_TEST),),
                 'test mode subtracts the mean of its own batch': (('(x - running_mean)', '(x - x.mean(axis=0))'),),
-                'test mode divides by the deviation of its own batch': (('np.sqrt(running_var + eps)', 'np.sqrt(x.var(axis=0) + eps)'),),
+                'test mode divides by the standard deviation of its own batch': (('np.sqrt(running_var + eps)', 'np.sqrt(x.var(axis=0) + eps)'),),
                 'a batch of one row divides by N - 1 = 0: running_var is nan from then on': (('max(N - 1, 1)', '(N - 1)'),),
                 **{f'gamma and beta are not applied {when}': (('gamma * xhat + beta', f"(xhat if bn_param['mode'] in {modes} else gamma * xhat + beta)"),)
                    for when, modes in (('in training', ['train']), ('at test time', ['test']), ('in either mode', ['train', 'test']))},
@@ -1199,9 +1199,9 @@ _SQUARES = '''
     loss + 0.5 * reg * (W1**2).sum()                      | the squares of W1
     loss + 0.5 * reg * (W2**2).sum()                      | the squares of W2
     loss + 0.5 * reg * (W3**2).sum()                      | the squares of W3
-    loss ? 0.5 * reg * ((b1**2).sum() + (b2**2).sum())    | the squares of the biases, which are no weights
-    loss ? 0.5 * reg * (gamma1**2).sum()                  | the squares of gamma, which is no weight
-    loss ? 0.5 * reg * (beta1**2).sum()                   | the squares of beta, which is no weight
+    loss ? 0.5 * reg * ((b1**2).sum() + (b2**2).sum())    | the squares of the biases, which are not weights
+    loss ? 0.5 * reg * (gamma1**2).sum()                  | the squares of gamma, which is not a weight
+    loss ? 0.5 * reg * (beta1**2).sum()                   | the squares of beta, which is not a weight
     loss ? reg * sum_of(np.abs)                           | the absolute values: an L1 penalty
     loss ? reg * sum_of(np.linalg.norm)                   | the norms, not squared
     loss ? reg * sum_of(lambda w: w)                      | the weights, not squared
@@ -1209,7 +1209,7 @@ _SQUARES = '''
     loss ? reg * sum_of(lambda w: (w**2).mean())          | the mean squares
     loss ? sum_of(np.square)                              | the sum of all squares without its factor reg'''
 _DECAY = '''
-    grads {mark} reg * {k}          | the decay of the parameter (biases, gamma and beta are no weights, and have none)
+    grads {mark} reg * {k}          | the decay of the parameter (biases, gamma and beta are not weights, and have none)
     grads ? {k}                     | the parameter without reg
     grads ? reg * np.sign({k})      | its sign: an L1 penalty
     grads ? reg * {k}**2            | its square'''
@@ -1413,7 +1413,7 @@ register('two_layer_loss', 'loss and gradients of a net: affine, ReLU, affine, s
          '05_network#the-network', book=_two_layer_right, forms=(_two_layer_loss,),
          wrong={**_LOGS, 'no maximum is subtracted, so that large scores overflow': ((_LOG, _OF_P), (' - scores.max(axis=1, keepdims=True)', '')),
                 'there is no ReLU: the net is linear': (('np.maximum(0, a)', 'a'), (' * (a > 0)', '')),
-                'the biases are regularized too, and are no weights':
+                'the biases are regularized too, and are not weights':
                     (('(W2**2).sum()', '(W2**2).sum() + (b1**2).sum() + (b2**2).sum()'), ('db1 = ', 'db1 = reg * b1 + '), ('db2 = ', 'db2 = reg * b2 + ')),
                 'one maximum is subtracted from all rows, where each has its own': ((_LOG, _OF_P), ('max(axis=1, keepdims=True)', 'max()'))},
          accepted={'the penalty has no 1/2, in the loss and its gradients alike: reg counts twice as much as in this book':
@@ -1427,7 +1427,7 @@ MEANINGS = (
     (r'broadcast.*\((\d+),\) \(\1,|broadcast.*\((\d+),\d+\) \(\2,\)',
      'N numbers meet N rows, and NumPy aligns the last axes: make them a column with keepdims=True or [:, None] (labels y are numbers of classes, not one-hot)'),
     ('broadcast', 'two shapes do not fit: a sum may run along the wrong axis, or need keepdims=True'),
-    ('read-only|output array is read-only', 'it writes into an argument: write `x = x - y` in the place of `x -= y`, or work on a copy'),
+    ('read-only|output array is read-only', 'it writes into an argument: write `x = x - y` in place of `x -= y`, or work on a copy'),
     ('unpack|string indices|tuple indices|indices must be',
      'the cache does not hold what the function takes out of it: a backward with a cache of its own is checked together with its forward'),
     ('iteritems|itervalues|has_key', 'that is Python 2'),
@@ -1685,7 +1685,7 @@ FORMULAS = {
     'softmax_loss': 'log p = x - max(x) - log(sum(exp(x - max(x)))) along each row, loss = -mean(log p[i, y[i]]), dx = (p - onehot(y)) / N',
     'batchnorm_forward': 'training: out = gamma * (x - mu) / sqrt(var + eps) + beta with mean and biased variance of the batch; '
                          'running = momentum * running + (1 - momentum) * batch, with var * N / (N - 1) for running_var; '
-                         'test: the same with running_mean and running_var in the place of mu and var',
+                         'test: the same with running_mean and running_var in place of mu and var',
     'layernorm_forward': 'out = gamma * (x - mu) / sqrt(var + eps) + beta with mean and biased variance of each row',
     'rmsnorm_forward': 'out = gamma * x / sqrt(mean(x**2) + eps) with the mean of each row',
     'dropout_forward': 'training: out = x * mask / (1 - p) with P(mask = 0) = p, test: out = x (inverted); or out = x * mask and out = (1 - p) * x',

@@ -187,10 +187,16 @@ class ShiftedNet(FullyConnectedNet):
         return loss, grads
 
 def train_shifted(config: RunConfig, data: dict, noise: float = 0.) -> dict: # the curves of a run
-    "Train a network whose units are shifted."
+    "Train a network whose units are shifted, and measure it with statistics without shifts, too."
     solver = prepared(config, data, net=ShiftedNet)
-    solver.model.noise = noise
-    return trained(solver)
+    net, X = solver.model, solver.as_input(data['X_train'], np.arange(len(data['X_train'])))
+    net.noise = noise
+    value = trained(solver)
+    if not value['diverged']: set_state(net, solver.last_state)
+    for bn_param in net.bn_params: bn_param['momentum'] = 0
+    net.forward(X, 'train')                                # the running statistics are now those of all training images
+    fresh = {f'fresh_{part}_acc': solver.check_accuracy(data[f'X_{part}'], data[f'y_{part}']) for part in ('train', 'val')}
+    return value | fresh
 
 # %% ../nbs/07_experiments.ipynb #73a2c0c0
 SHIFTS = {f'batch norm, shifts of {s}' if s else 'batch norm': dict(normalization='batchnorm', noise=s) for s in (0., .1, .25, .5, 1.)}
@@ -259,7 +265,7 @@ def train_with_bug(
 # %% ../nbs/07_experiments.ipynb #19bedff9
 BUGS = NORMS | {f'batch norm, {bug}': dict(normalization='batchnorm', bug=bug) for bug in ('training mode', 'variance from 0', 'last statistics')}
 register(
-    Experiment('bugs', "What do the tradition's bugs do to the conclusion about batch norm?", COURSE, BUGS, seeds=30, resplit=True,
+    Experiment('bugs', "What do common bugs do to the conclusion about batch norm?", COURSE, BUGS, seeds=30, resplit=True,
                measure=train_with_bug, outcomes=('best_val_acc', 'final_val_acc', 'restored_val_acc')),
     Experiment('bugs_dropout', 'And to that about dropout?', FEW,
                {'none': dict(), '0.5': dict(dropout=.5), '0.5, training mode': dict(dropout=.5, bug='training mode')}, seeds=30, resplit=True,
@@ -348,7 +354,7 @@ register(Experiment('ingredients', 'What is each part of the recipe worth?', rep
 
 # %% ../nbs/07b_recipe.ipynb #ead26ee5
 class Average:
-    "A hook that keeps an exponential moving average of what the network has learnt."
+    "A hook that keeps an exponential moving average of what the network has learned."
     def __init__(self, decay: float = .95, steps: int = 10): self.decay, self.steps, self.state = decay, steps, None
 
     def after_step(self, solver, loss, grads):
@@ -485,7 +491,7 @@ class Measured:
 
 # %% ../nbs/07c_ledger.ipynb #2b7534e5
 def margin_text(mean: float, half: float, sign: str = '') -> str: # such as '0.31 ± 0.26'; sign '+' shows it
-    "A mean and its interval, with two digits of the latter."
+    "A mean and its interval, rounded to two significant digits of the latter."
     if half == 0: return f'{mean:{sign}g}'                      # the same in all seeds
     digits = max(0, 1 - math.floor(math.log10(half)))
     return f'{mean:{sign}.{digits}f} ± {half:.{digits}f}'
@@ -508,9 +514,9 @@ def __str__(self: Measured) -> str:
 class Claim:
     "A claim and what was found out about it."
     claim: str # what is claimed
-    who: str # claims it
+    who: str # who claims it
     theirs: str # their figure
-    setup: str # in what ours differs
+    setup: str # how ours differs
     predictions: tuple # of `Measured`
 
     def verdict(self, adjusted: bool = False) -> str: # adjusted: only what stands with all predictions taken together
@@ -534,7 +540,7 @@ def all_claims(folder='results') -> list: # of `Claim`
     rows = json.loads(Path(folder, 'predictions.json').read_text(encoding='utf-8'))['claims']
     notes = {p['of'][0]: [] for row in rows for p in row['predictions']}
     runs = {name: stored(name, folder, said.append) for name, said in notes.items()}
-    if to_do := sum(map(bool, notes.values())): print(f'{to_do} of {len(runs)} experiments have runs to make: `bnnp_sweep all --time` says which')
+    if to_do := sum(map(bool, notes.values())): print(f'{to_do} of {len(runs)} experiments have missing runs: `bnnp_sweep all --time` says which')
     found = [[measured(p, runs[p['of'][0]]) for p in row['predictions']] for row in rows]
     there = [m for claim in found for m in claim if len(m.differences) > 1]
     adjusted = dict(zip(map(id, there), holm([m.p for m in there])))
@@ -546,10 +552,10 @@ def ledger(folder='results', short: bool = False) -> Table: # short: of each cla
     "All claims, what was found, and the verdict; with the verdict after Holm's adjustment."
     claims, order = all_claims(folder), [False, None, True]
     favour = lambda m: (order.index(m.met), -m.p_values()[0]) if len(m.differences) > 1 else (3,)
-    both = lambda c: f'**{c.verdict()}**' + (f'; {c.verdict(True)} with all intervals together' if c.verdict() != c.verdict(True) else '')
+    both = lambda c: f'**{c.verdict()}**' + (f'; {c.verdict(True)} when corrected for the number of predictions' if c.verdict() != c.verdict(True) else '')
     if short: return Table([('claim', 'found here', 'verdict'), *((c.claim, min(c.predictions, key=favour), both(c)) for c in claims)])
     rows = [(c.claim, f'{c.who}: {c.theirs}', '; '.join(map(str, c.predictions)), c.setup, f'**{c.verdict()}**', c.verdict(True)) for c in claims]
-    return Table([('claim', 'their figure', 'found here', 'what differs', 'verdict', 'all intervals together'), *rows])
+    return Table([('claim', 'their figure', 'found here', 'what differs', 'verdict', 'corrected for the number of predictions'), *rows])
 
 # %% ../nbs/07c_ledger.ipynb #dd00ef61
 def single_runs(differences: np.ndarray, point: float = .01) -> tuple: # of four shares

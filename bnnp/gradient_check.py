@@ -64,7 +64,7 @@ def _rise(f, x, i, h):
 
 # %% ../nbs/01_gradient_check.ipynb #2ffb0e00
 def _weigh(out, df):
-    "The sum of `out * df`; without `df`, the one number that `out` then has to be."
+    "The sum of `out * df`; without `df`, `out` itself, which must be one number."
     if df is not None: return np.sum(np.multiply(*_paired('f(x) and df', out, df)))
     if np.size(out) != 1: raise ValueError(f'f must return one number when df is not given, got shape {np.shape(out)}')
     return np.reshape(out, ())
@@ -266,7 +266,7 @@ def caught(
     wrongs: dict, # gradients that must not pass, by the mistake in them
     df: np.ndarray | None = None, # upstream gradient
 ) -> Table: # the error that the check reports for each
-    "What `check_gradient` says to mistakes. Raises `AssertionError` if one passes, or if the right gradient does not."
+    "What `check_gradient` says about mistakes. Raises `AssertionError` if one passes, or if the right gradient does not."
     rows = [('right', f'{check_gradient(f, x, right, df, name=what).max_error:.0e}', 'passes')]
     for mistake, wrong in wrongs.items():
         try: check_gradient(f, x, wrong, df)
@@ -300,7 +300,7 @@ def _slopes(f, params, grads, v, method, h):
         numeric = _imaginary(f, {k: p.astype(complex) + 1j * h * v.get(k, 0) for k, p in params.items()}) / h
     else:
         above, below = ({k: (p + s * v.get(k, 0)).astype(p.dtype) for k, p in params.items()} for s in (h, -h))
-        along = lambda k: (above[k].astype(float) - below[k]) / (2 * h)   # where rounding let it go
+        along = lambda k: (above[k].astype(float) - below[k]) / (2 * h)   # the move as stored, after rounding
         numeric = (float(f(above)) - float(f(below))) / (2 * h)
     return sum(np.vdot(grads[k].astype(float), along(k)) for k in v), float(_weigh(numeric, None))
 

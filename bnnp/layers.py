@@ -126,7 +126,7 @@ class Activation(NamedTuple):
     "A nonlinearity that a network can have."
     forward: Callable # forward(x) gives out and a cache
     backward: Callable # backward(dout, cache) gives dx
-    reads_out: bool # does the way back read the values of out?
+    reads_out: bool # does the backward pass read the values of out?
 
 ACTIVATIONS = {'relu': Activation(relu_forward, relu_backward, False), 'sigmoid': Activation(sigmoid_forward, sigmoid_backward, True),
                'tanh': Activation(tanh_forward, tanh_backward, True)}
@@ -218,7 +218,7 @@ def expect_spread(var: np.ndarray, eps: float) -> None:
 
 # %% ../nbs/03_batchnorm.ipynb #4bcce1ad
 def centre(x: np.ndarray, axis: int | tuple, n: int, out: np.ndarray) -> tuple: # mean and variance in double precision
-    "Subtract the mean of each n numbers, @eq-bn-statistics, into `out`; again from what is left, where the mean was large beside the spread."
+    "Subtract the mean of each n numbers, @eq-bn-statistics, into `out`; then the mean of what is left, too, where the mean was large beside the spread."
     taken = 0
     for _ in range(3):                                         # once is the rule
         left = total(axis, x) / n
@@ -302,7 +302,7 @@ def batchnorm_forward(
 
 # %% ../nbs/03_batchnorm.ipynb #0e040b1c
 def with_statistics(x: np.ndarray, mu: np.ndarray, var: np.ndarray, eps: float) -> Moments:
-    "What `normalize` would give for x (N, D), had the batch these statistics (D,); a `ValueError` at 0/0."
+    "What `normalize` would give for x (N, D), if the batch had these statistics (D,); a `ValueError` at 0/0."
     expect_spread(var, eps)
     rounded = mu.astype(np.result_type(x.dtype, np.float32))
     xc = x - rounded
@@ -364,7 +364,7 @@ def batchnorm_backward_alt(
     cache: NormCache, # from `batchnorm_forward`
     out: np.ndarray = None, # (N, D) memory for dx; may be dout
 ) -> tuple: # dx (N, D), dgamma (D,), dbeta (D,)
-    "Gradients of batch normalization in closed form, @eq-bn-closed-columns: the ones that train."
+    "Gradients of batch normalization in closed form, @eq-bn-closed-columns; networks are trained with these."
     dout = floating('dout', dout)
     expect_shape('dout', dout, cache.moments.xc.shape)
     dtype, z = np.result_type(dout, cache.dtype), cache.moments
@@ -505,7 +505,7 @@ def expect_channels(name: str, a: np.ndarray, C: int) -> np.ndarray: # the same 
 
 # %% ../nbs/03a_norms.ipynb #da759e76
 def group_shape(shape: tuple, G: int) -> tuple: # (N, G, C/G, H, W)
-    "The shape of images (N, C, H, W) in which each group has an axis position of its own; a `ValueError` if `G` does not divide `C`."
+    "The shape of images (N, C, H, W) with an axis for the groups; a `ValueError` if `G` does not divide `C`."
     N, C, H, W = shape
     G = expect('G', G, whole(1, C, 'it divides C'))
     if C % G: raise ValueError(f'G must be a whole number that divides C = {C}, got {G!r}')
@@ -588,7 +588,7 @@ def rmsnorm_forward(
     wide = double(x) if D == 1 or x.dtype.itemsize < 4 or not np.isfinite(np.square(x).sum()) else x       # large numbers have infinite squares
     inv_rms = (total(1, wide, wide) / D + expect_eps('rms_param', rms_param))**-0.5
     xhat = wide * inv_rms.astype(wide.dtype)
-    if D > 1: xhat = xhat.astype(x.dtype, copy=False)                     # of one number dx is what this rounding would hide
+    if D > 1: xhat = xhat.astype(x.dtype, copy=False)                     # with D = 1, dx is so small that this rounding would hide it
     return deliver(np.multiply(xhat, gamma, out=out), out, dtype), (gamma, inv_rms, xhat, dtype)
 
 def rmsnorm_backward(
@@ -643,7 +643,7 @@ def expect_p(p: float) -> float:
 
 # %% ../nbs/04_dropout.ipynb #429e4ecc
 def dropout_scale(dropout_param: dict) -> float:
-    "The factor that the convention, from `p`, `mode` and `inverted`, applies to the activations that dropout lets through."
+    "The factor that dropout applies to what it lets through, from `p`, `mode` and `inverted`."
     keep, train = 1 - expect_p(dropout_param.get('p')), dropout_param['mode'] == 'train'
     if expect('dropout inverted', dropout_param.get('inverted', False), FLAG): return 1 / keep if train else 1.
     return 1. if train else keep

@@ -69,7 +69,7 @@ def fitting(self: Params, name: str, value) -> np.ndarray:
 
 # %% ../nbs/05_network.ipynb #2f9f4702
 def layer_shapes(dims: list, names: tuple = ()) -> dict: # shape of each parameter by name: W1, b1, gamma1, beta1, …
-    "The parameters of a net of these sizes, from the input to the scores, whose hidden layers have more than W and b."
+    "The parameters of a net with layers of these sizes, from the input to the scores; `names` are what its hidden layers have besides W and b."
     shapes = {}
     for i, (D, M) in enumerate(zip(dims, dims[1:]), start=1):
         shapes |= {f'W{i}': (D, M), f'b{i}': (M,)}
@@ -100,7 +100,7 @@ KINDS = dict(
 
 def check_options(**options # of a network
                  ) -> dict: # the same, in plain Python
-    "Raise a `ValueError` about the first option that cannot be."
+    "Raise a `ValueError` about the first option that is not allowed."
     expect_p(options['dropout'])
     checked = {name: expect(name, value, KINDS[name]) for name, value in options.items() if name in KINDS}
     norm = expect('normalization', options['normalization'], one_of((None, *NORMS)))
@@ -124,7 +124,7 @@ def one_spelling(dropout, inverted, dropout_keep_ratio, use_batchnorm, normaliza
 
 # %% ../nbs/05_network.ipynb #96a853e2
 class FullyConnectedNet:
-    "A fully connected network with softmax loss, @eq-network; a `ValueError` names an option that cannot be."
+    "A fully connected network with softmax loss, @eq-network; a `ValueError` names an option that is not allowed."
 
     def __init__(self,
         hidden_dims, # sizes of the hidden layers
@@ -163,7 +163,7 @@ FullyConnectedNet.use_dropout = property(lambda net: net.dropout_param['p'] > 0)
 
 # %% ../nbs/05_network.ipynb #bd2b76fc
 def expect_norm(norm: layers.Norm) -> tuple: # its parameters and its state
-    "Raise a `ValueError` about a row of `NORMS` that is none."
+    "Raise a `ValueError` unless this is a valid row of `NORMS`."
     if not isinstance(norm, layers.Norm): raise ValueError(f'a row of NORMS must be a Norm, got {norm!r:.80}')
     for what, given in ('params', norm.params), ('state', norm.state):
         if not isinstance(given, dict) or not all(map(callable, given.values())):

@@ -26,7 +26,7 @@ def with_defaults(
     config: dict, # what was given; None for nothing
     **defaults, # what is missing gets these
 ) -> dict: # the same dictionary, completed
-    "Complete a rule's settings; a `ValueError` names one that cannot be."
+    "Complete a rule's settings; a `ValueError` names one that is not allowed."
     config = {} if config is None else config
     for name, default in defaults.items():
         value = config.setdefault(name, default)

@@ -247,7 +247,7 @@ def run_table(runs: list) -> Table: # '-' for what a log does not say
 def usable_runs(folder: str) -> list: # of `RunRecord`
     "The runs of a folder, or of those below if it has none, with a line about what is left out; exits with a message if nothing is left."
     train = 'python train.py' if Path(sys.argv[0]).name == 'plot_results.py' else 'bnnp_train'
-    advice = f'train one with: {train} --use_batchnorm' + ('' if folder == 'submission_logs' else f' --log_dir {folder}')
+    advice = f'make one with: {train} --use_batchnorm' + ('' if folder == 'submission_logs' else f' --log_dir {folder}')
     try: runs, skipped = load_runs(folder)
     except NotADirectoryError as e: sys.exit(f'{e}: {"give the folder of the logs" if as_path(folder).exists() else advice}')
     for path, reason in skipped: print(f'skipped {clean(str(path), 300)}: {clean(reason, 300)}', file=sys.stderr)

@@ -78,11 +78,11 @@ def expect_model(model): # the model
     return model
 
 def get_state(model) -> dict: # copies of arrays by name
-    "All that the model has learnt: its `state_dict()`, or its parameters if it has none."
+    "All that the model has learned: its `state_dict()`, or its parameters if it has none."
     return model.state_dict() if hasattr(model, 'state_dict') else {k: a.copy() for k, a in model.params.items()}
 
 def set_state(model, state: dict) -> None: # from `get_state`
-    "Put back what a model had learnt."
+    "Put back what a model had learned."
     if hasattr(model, 'load_state_dict'): return model.load_state_dict(state)
     for k, a in state.items(): model.params[k][...] = a
 
@@ -99,7 +99,7 @@ def rule_state(rule, w: np.ndarray, config: dict) -> dict: # with all that the r
     return expect_step(found)[1]
 
 def available_threads() -> int:
-    "The threads that BLAS works with: what `OPENBLAS_NUM_THREADS` or `threadpool_limits` say, else one a core."
+    "The threads that BLAS works with: what `OPENBLAS_NUM_THREADS` or `threadpool_limits` say, else one per core."
     return max([lib['num_threads'] for lib in threadpool_info() if lib['user_api'] == 'blas'], default=1)
 
 # %% ../nbs/06_solver.ipynb #769dcb25
@@ -112,7 +112,7 @@ def usual_threads(model, N: int) -> int:
 
 # %% ../nbs/06_solver.ipynb #016185e6
 class Solver:
-    "Train a model on data; a `ValueError` names an argument that is unknown or cannot be, and data that do not fit."
+    "Train a model on data; a `ValueError` names an argument that is unknown or not allowed, or data that do not fit."
     def __init__(self,
         model, # has `params` and `loss(X, y)`, like `FullyConnectedNet`
         data: dict, # `X_train`, `y_train`, `X_val`, `y_val`; optionally `mean` and `scale`, applied to each batch
@@ -207,7 +207,7 @@ def training_batch(self: Solver) -> tuple: # X in the model's dtype, y
 # %% ../nbs/06_solver.ipynb #6a389cfc
 @patch
 def rate_at(self: Solver, step: int) -> float: # None if the rule has none
-    "The learning rate of a step; a `ValueError` if the schedule gives none that can be."
+    "The learning rate of a step; a `ValueError` if the schedule gives one that is not allowed."
     if self.schedule is None: return self.base_rate and self.base_rate * self.lr_decay ** (step // self.steps_per_epoch)
     factor = self.schedule(min(step, self.total - 1), self.total)
     return self.base_rate * expect(f'the factor of the schedule at step {step}', factor, number(0))
@@ -339,7 +339,7 @@ def best_params(self: Solver) -> dict: # copies by name, which training leaves a
 # %% ../nbs/06_solver.ipynb #082724c9
 @patch(as_prop=True)
 def is_due(self: Solver) -> bool:
-    "Is an epoch over, or training to begin, and not measured yet?"
+    "Is a measurement due, before the first step or at the end of an epoch?"
     epoch, steps = divmod(self.step, self.steps_per_epoch)
     return steps == 0 and len(self.val_acc_history) <= epoch
 
@@ -385,7 +385,7 @@ def progress(self: Solver): # a context manager with `update`
 def train(self: Solver) -> None:
     """Train up to `num_epochs`, then give the model its best parameters and statistics.
 
-    Ctrl-C ends it after the step, with all saved, and `signal` is its number; it comes too late if that step is the last.
+    Ctrl-C ends training after the current step. The state is saved, and `signal` is the number of the signal. During the last step it comes too late.
     A run that has ended goes on after `num_epochs` is raised, from its last state, or from what the model was given since.
     Raises `FloatingPointError` when the loss is no longer finite; the model then has its best parameters, too."""
     if self.step >= self.total and self.last_state:

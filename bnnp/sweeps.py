@@ -163,7 +163,7 @@ def trial_of(experiment: Experiment, label: str, changes: dict, seed: int) -> Tr
     "One run of an experiment; a `ValueError` about a change that neither the configuration nor the measure knows."
     own, given = dict(seed=seed, split=seed) if experiment.resplit else dict(seed=seed), experiment.extra | changes
     if fixed := given.keys() & {'seed', 'dataset'}:
-        raise ValueError(f'{experiment.name}: {", ".join(map(repr, fixed))} is of the experiment, not of a variant')
+        raise ValueError(f'{experiment.name}: {", ".join(map(repr, fixed))} belongs to the experiment, not to a variant')
     expect_known(f'change in {experiment.name}', given, [*list(inspect.signature(experiment.measure).parameters)[2:], *_CONFIG_FIELDS])
     config = replace(experiment.base, **own | {k: v for k, v in given.items() if k in _CONFIG_FIELDS})
     extra = {k: v for k, v in given.items() if k not in _CONFIG_FIELDS}
@@ -231,7 +231,7 @@ def perform(trial: Trial, expected: str) -> dict: # header and lines for the log
     if (checked := str(trial.code)) not in _CHECKED:
         code = code_of(trial.measure, trial.config, trial.extra)
         other = [module for module in code | trial.code if code.get(module) != trial.code.get(module)]
-        if other: raise RuntimeError(f'the code of {", ".join(other)} is another here than where the run comes from')
+        if other: raise RuntimeError(f'the code of {", ".join(other)} here differs from that where the run comes from')
         _CHECKED.add(checked)
     threadpool_limits(trial.threads, user_api='blas')                  # for good: `sweep` undoes it at home
     data, start = _data_for(trial.config), time.perf_counter()
@@ -266,7 +266,7 @@ def _gather(executor: Executor, waiting: deque, most: int, expected: str): # yie
                 if not broken: raise
             else: [waiting.popleft() for _ in batch]
         for future in sorted(wait(running, return_when=FIRST_COMPLETED).done, key=lambda f: f.cancelled()):
-            if future.cancelled(): raise OSError('the executor gave its runs up; is its scheduler still there? What is done is kept')
+            if future.cancelled(): raise OSError('the executor gave up its runs; is its scheduler still running? Finished runs are kept')
             if isinstance(error := future.exception(), KeyboardInterrupt): raise error          # in a worker: it counts as ours
             broken, batch = broken or isinstance(error, BrokenExecutor), running.pop(future)
             yield from zip(batch, [error] * len(batch) if error else future.result())

@@ -266,7 +266,7 @@ BIASED = EXERCISES['batchnorm_forward'].forms[0], ('var * N / max(N - 1, 1)', 'v
     ('running_mean) / np.sqrt(running_var + eps)', 'running_mean) / np.sqrt(running_var)'): 'eps is missing',
     ('gamma * xhat + beta', "(gamma * xhat + beta if bn_param['mode'] == 'train' else xhat)"): 'gamma and beta are not applied at test',
     ('gamma * xhat + beta', 'xhat'): 'gamma and beta are not applied in either mode',
-    ('(running_var + eps)', '(x.var(axis=0) + eps)'): 'the deviation of its own batch',
+    ('(running_var + eps)', '(x.var(axis=0) + eps)'): 'the standard deviation of its own batch',
     ('np.sqrt(var + eps)', 'np.sqrt(var) + eps'): 'eps is added to the quotient',
     ('+ (1 - momentum) * unbiased', '+ (1 - momentum) * np.sqrt(unbiased)'): 'the standard deviation stands where the variance',
     ('running_mean + (1 - momentum) * mu', 'running_mean * 0 + mu'): ''}.items())
@@ -296,7 +296,7 @@ def test_a_forward_that_fails_is_named_as_such(tmp_path):
     ('relu_forward', 'def relu_forward(x, slope): return x, x', 'called as relu_forward(x); yours takes other arguments'),
     ('relu_forward', 'def relu_forward(x): return np.clip(x, 0, 1000), x', 'the output is cut off at 1000'),
     ('rmsprop', 'def rmsprop(w, dw, config):\n    c = config["cache"] = config["decay_rate"] * config.get("cache", 0) + (1 - config["decay_rate"]) * dw * dw\n'
-                '    return (w - config["learning_rate"] * dw) / (np.sqrt(c) + config["epsilon"]), config', 'parentheses too many: `w` is divided')])
+                '    return (w - config["learning_rate"] * dw) / (np.sqrt(c) + config["epsilon"]), config', 'too many parentheses: `w` is divided')])
 def test_what_is_wrong_is_said(tmp_path, name, code, says):
     assert says in results_of(submission(tmp_path, code))[name].diagnoses[0]
 
@@ -357,7 +357,7 @@ def test_what_a_file_sets_and_how_it_returns_does_not_count(tmp_path):
 
 
 def layernorm(dout, cache, gamma=1, axis=1, over=None):
-    "The gradients, with gamma in the place of that of the cache."
+    "The gradients, with gamma in place of that of the cache."
     xhat, inv_std = cache['xhat'], cache['inv_std']
     d = dout * (cache['gamma'] if over is None else 1)
     dx = inv_std * (d - d.mean(1, keepdims=True) * (axis == 1) - d.sum(0) / d.shape[1] * (axis == 0) - xhat * (d * xhat).mean(1, keepdims=True))
@@ -374,7 +374,7 @@ def test_the_mean_in_the_place_of_the_centred_x_is_named():
     def wrong(dout, cache):
         d, mu, inv_std = cache['gamma'] * dout, cache['mu'], cache['inv_std']
         return inv_std * (d - d.mean(0)) - inv_std**3 * mu**2 * d.mean(0), (dout * cache['xhat']).sum(0), dout.sum(0)
-    assert 'the mean mu in the place of x - mu' in check('batchnorm_backward', wrong).diagnoses[0]
+    assert 'the mean mu in place of x - mu' in check('batchnorm_backward', wrong).diagnoses[0]
 
 
 def test_keys_that_a_norm_adds_are_noted():

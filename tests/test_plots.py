@@ -50,12 +50,12 @@ def test_another_process_draws_the_same_bytes(tmp_path):
 
 
 def test_a_mistake_is_one_line(tmp_path):
-    assert plot(tmp_path) == (1, '', 'no folder submission_logs: train one with: python train.py --use_batchnorm\n')
+    assert plot(tmp_path) == (1, '', 'no folder submission_logs: make one with: python train.py --use_batchnorm\n')
     (tmp_path/'submission_logs').mkdir()
-    assert plot(tmp_path) == (1, '', 'no runs in submission_logs: train one with: python train.py --use_batchnorm\n')
+    assert plot(tmp_path) == (1, '', 'no runs in submission_logs: make one with: python train.py --use_batchnorm\n')
     (tmp_path/'submission_logs'/'x.jsonl').write_text('')
     status, out, err = plot(tmp_path)
-    assert (status, out, err.splitlines()[-1]) == (1, '', 'no usable runs in submission_logs: train one with: python train.py --use_batchnorm')
+    assert (status, out, err.splitlines()[-1]) == (1, '', 'no usable runs in submission_logs: make one with: python train.py --use_batchnorm')
     write_run(tmp_path/'submission_logs', 'run', 0)
     status, out, err = plot(tmp_path, '--out', 'submission_logs/x.jsonl/curves')
     assert status == 1 and err.splitlines()[-1].startswith('error: cannot write submission_logs/x.jsonl/curves.png: ') and 'Traceback' not in err

@@ -236,7 +236,7 @@ def test_a_scheduler_that_goes_away_is_a_line(tmp_path):
         until(lambda: len(logs_in(tmp_path/'logs')) > 5)
         subprocess.run([sys.executable, '-c', f'from distributed import Client; Client({address!r}, timeout="9s").shutdown()'], timeout=60)
         _, complaints = process.communicate(timeout=300)
-    assert process.returncode == 1 and complaints.splitlines()[-1].startswith('error: the executor gave its runs up'), complaints
+    assert process.returncode == 1 and complaints.splitlines()[-1].startswith('error: the executor gave up its runs'), complaints
     assert 'Traceback' not in complaints and all(map(read_record, logs_in(tmp_path/'logs')))
 
 
@@ -269,7 +269,7 @@ def test_a_worker_with_other_data_refuses():
 def test_a_worker_with_other_code_refuses():
     trial = trials(EXPERIMENTS['smoke'])[0]
     other = replace(trial, code=trial.code | {'bnnp.layers': '0'})
-    with pytest.raises(RuntimeError, match='the code of bnnp.layers is another here'): perform(other, get_data('shapes10')['checksum'])
+    with pytest.raises(RuntimeError, match='the code of bnnp.layers here differs from that'): perform(other, get_data('shapes10')['checksum'])
 
 
 def test_a_worker_without_data_downloads_nothing(tmp_path, monkeypatch):
