@@ -560,6 +560,9 @@ class Variant(NamedTuple):
         said = list(dict.fromkeys(c.words for c in self.changes))
         names = [re.findall('`.*?`', text) for text in said]
         if len(said) == 2 and names[0] == names[1][::-1] and 'stands' in said[0]: said = [f'{" and ".join(sorted(names[0]))} are exchanged']
+        ways = [text.partition(': the ') for text in said]
+        if len(said) == 2 and ways[0][0] == ways[1][0] and all(w[2].endswith(' runs the wrong way') for w in ways):
+            said = [f'{ways[0][0]}: {names[0][-1]} and {names[1][-1]} run the wrong way']
         return (' and '.join(said) if len(said) < 3
                 else f'{said[0]}, and so in {len(said)} places') + ': your numbers match ' + '; '.join(self.shown(l) for l in list(lines.values())[:3])
 
@@ -1566,7 +1569,9 @@ def _diagnose(name, e, trials, wrong, course):
         said = e.explain([(t.problem, t.right, t.found) for t in trials], course)
         if said: return said, []
     if text := _updated_first(e, trials, wrong): return [text], []
-    part = lambda keys, text: text if re.match('(each of )?your ', text) or e.play or len(keys) == len(trials[0].right) else f'in {", ".join(keys)}, {text}'
+    named = lambda keys, text: set(re.findall('`(.*?)`', text.partition(' are exchanged')[0])) == set(keys)
+    whole = lambda keys, text: re.match('(each of )?your ', text) or e.play or len(keys) == len(trials[0].right) or named(keys, text)
+    part = lambda keys, text: text if whole(keys, text) else f'in {", ".join(keys)}, {text}'
     together = [part(wrong, text) for text in _explain(name, e, trials, wrong, course)]
     if together: return together[:3], together[3:]
     said, left = [], []
