@@ -59,7 +59,7 @@ def random_batch(shape: Shape) -> tuple: # X (N, 3072) float32 and y (N,)
 
 # %% ../nbs/a_benchmarks.ipynb #a63a2eee
 def bnnp_net(shape: Shape) -> FullyConnectedNet:
-    "Our net of that shape."
+    "Our network of that shape."
     return FullyConnectedNet(shape.hidden, dropout=shape.dropout, use_batchnorm=shape.batchnorm, weight_scale='he', seed=0)
 
 def bnnp_step(shape, threads, memory=True):
@@ -89,7 +89,7 @@ def matmul_floor(shape, threads):
 
 # %% ../nbs/a_benchmarks.ipynb #a0607d99
 def torch_net(shape):
-    "The same net in PyTorch."
+    "The same network in PyTorch."
     from torch import nn
     modules = []
     for D, M in zip(shape.dims, shape.dims[1:-1]):
@@ -97,7 +97,7 @@ def torch_net(shape):
     return nn.Sequential(*modules, nn.Linear(shape.dims[-2], 10))
 
 def torch_eager(shape, threads, **adam_options):
-    "The same net and step in PyTorch."
+    "The same network and step in PyTorch."
     import torch
     torch.set_num_threads(threads)
     model = torch_net(shape)
@@ -128,7 +128,7 @@ def jax_forward(shape, params, stats, X, key):
 
 # %% ../nbs/a_benchmarks.ipynb #67a29d16
 def jax_jit(shape, threads):
-    "The same net and step in JAX, compiled."
+    "The same network and step in JAX, compiled."
     import jax, jax.numpy as jnp
     tree = jax.tree_util.tree_map
     net, (X, y) = bnnp_net(shape), map(jnp.asarray, random_batch(shape))

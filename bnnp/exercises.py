@@ -1185,7 +1185,7 @@ def _l2_regularization(params, reg):
     return loss, grads
 
 def _l2_right(e, p):
-    "The penalty of the book's net, and its gradients: those of a net without data."
+    "The penalty of the book's network, and its gradients: those of a network without data."
     net = FullyConnectedNet.__new__(FullyConnectedNet)
     net._params, net.reg, net.dtype = p.args['params'], p.args['reg'], np.dtype(float)
     return {'loss': net.penalty(), **{f'grads {k}': p.args['reg'] * w if k[0] == 'W' else 0 * w for k, w in p.args['params'].items()}}

@@ -59,7 +59,7 @@ class Grade:
 def functions_for(
     name: str, # of an exercise
     names: list, # of the functions in the files
-) -> list: # of names: the exercise's own, or the like without regard to case and underscores; classes of nets
+) -> list: # of names: the exercise's own, or the like without regard to case and underscores; classes of networks
     "Functions of some files that an exercise grades."
     plain = lambda n: n.replace('_', '').lower()
     nets = [n for n in ('TwoLayerNet.loss', 'FullyConnectedNet.loss') if n in names and name == 'two_layer_loss']

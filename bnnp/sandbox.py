@@ -198,7 +198,7 @@ def run_definitions(
 # %% ../nbs/a_sandbox.ipynb #819dae6a
 def net_loss(net_class: type # a course's `TwoLayerNet` or `FullyConnectedNet`
             ): # a function of params, X, y and reg
-    "The loss of a course's net as a function."
+    "The loss of a course's network as a function."
     def takes(f, **options): return {k: v for k, v in options.items() if k in inspect.signature(f).parameters}
     def two_layer_loss(params, X, y, reg):
         (D, H), C = params['W1'].shape, params['W2'].shape[1]
