@@ -123,16 +123,16 @@ def write_result(solver: Solver) -> None: # trained, with its best parameters in
                 seconds=round(s.seconds, 3), test_acc=s.check_accuracy(d['X_test'], d['y_test']) if len(d['X_test']) else None)
 
 # %% ../nbs/a_runs.ipynb #a847ab69
-def _train(solver: Solver, resume: bool, verbose: bool) -> None:
-    "Train to the end, from the newest checkpoint if asked; while this runs nobody else can."
+def _train(solver: Solver, then: dict, verbose: bool) -> None: # then: the header of the run to resume, None for a new one
+    "Train to the end, from the newest checkpoint of a run to resume; while this runs nobody else can."
     with solver.log.locked():
-        if resume and not solver.resume():
+        if then and not solver.resume():
             solver.log.write('resume', step=-1)
             if verbose: say('no checkpoint of this run: starting from the beginning')
         if solver.step > solver.total:
             raise ValueError(f'the run to resume has had {solver.step // solver.steps_per_epoch} epochs, and '
                              f'{solver.num_epochs} are asked for: start a new run, without resume')
-        planned = read_log(solver.log.path).header.get('config')
+        planned = then and then.get('config')
         if isinstance(planned, dict) and planned.get('epochs') != solver.num_epochs: solver.log.write('config', epochs=solver.num_epochs)
         solver.train()
         if solver.step == solver.total: write_result(solver)
@@ -160,9 +160,10 @@ def run(
     if data is None: data = get_data(config.dataset, config.num_train, data_dir, config.num_val, split=config.split)
     solver = build(config, data, verbose=verbose, threads=threads)
     solver.log, solver.checkpoint_name = open_run(config, data, log_dir, checkpoint_dir, resume, solver.threads)
-    others = resume and other_versions(read_log(solver.log.path).header, header(config, data, solver.threads))
+    then = read_log(solver.log.path).header if resume else None
+    others = then and other_versions(then, header(config, data, solver.threads))
     if others: say(f'warning: resumed with {others}; the last bits may differ')
-    _train(solver, resume, verbose)
+    _train(solver, then, verbose)
     return read_log(solver.log.path)
 
 # %% ../nbs/a_runs.ipynb #84a4cb72
